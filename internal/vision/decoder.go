@@ -127,7 +127,7 @@ func (d *Decoder) Load(b []byte, p Preprocess, dst []float32) error {
 const maxKeptScratch = 16 << 20
 
 func (d *Decoder) release(s *scratch) {
-	if cap(s.pix)+cap(s.rows) <= maxKeptScratch {
+	if s.size() <= maxKeptScratch {
 		d.scratch.Put(s)
 	}
 }

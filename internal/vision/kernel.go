@@ -69,7 +69,7 @@ type axis struct {
 // Every output has the same number of taps, so that the loops over it are plain;
 // where Pillow has fewer, the rest are zero. A weight is a signed fixed-point
 // number widened to 64 bits in two's complement: multiplied with a word that
-// holds two samples 32 bits apart it gives both products at once (see resize.go).
+// holds two samples 32 bits apart it gives both products at once (see weigh.go).
 type kernel struct {
 	taps    int
 	first   []int
@@ -99,7 +99,7 @@ func newKernel(a axis) *kernel {
 		first, last := reach(i)
 		sum := 0.0
 		for t := range last - first {
-			raw[t] = a.filter.weight(float64((float64(t+first)-center(i)+0.5) * invScale))
+			raw[t] = a.filter.weight(float64((float64(t+first) - center(i) + 0.5) * invScale))
 			sum += raw[t]
 		}
 		// Near the far edge there is no room for all taps behind the first:
@@ -124,6 +124,9 @@ func fixed(w, sum float64) uint64 {
 	}
 	return uint64(int64(v + 0.5))
 }
+
+// of is the weights of output i.
+func (k *kernel) of(i int) []uint64 { return k.weights[i*k.taps:][:k.taps] }
 
 // span is the range of samples that the wanted outputs read.
 func (k *kernel) span() (lo, hi int) {

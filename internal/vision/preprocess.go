@@ -127,7 +127,10 @@ func (p Preprocess) Load(b []byte, dst []float32) error {
 // Into writes the tensor of a decoded photo into dst, which has Len() elements.
 // ExifOrient has no effect here: the pixels carry no EXIF data.
 func (p Preprocess) Into(dst []float32, m *RGB) error {
-	return defaultDecoder().into(dst, m, p, new(scratch))
+	d := defaultDecoder()
+	s := d.scratch.Get().(*scratch)
+	defer d.release(s)
+	return d.into(dst, m, p, s)
 }
 
 // window gives the resize and the crop for a picture of w × h.

@@ -10,14 +10,18 @@ type RGB struct {
 }
 
 // Resize gives the picture at w × h, byte for byte as Pillow's Image.resize does
-// (with antialiasing, as there). It panics if a side is not positive.
+// (with antialiasing, as there; Pillow 13 orders the passes differently where the
+// height shrinks much more than the width). It panics if a side is not positive.
 func (m *RGB) Resize(w, h int, f Filter) *RGB {
 	out := &RGB{W: w, H: h, Pix: make([]byte, w*h*3)}
 	r := resizer{
 		x: axis{in: m.W, out: w, hi: w, filter: f},
 		y: axis{in: m.H, out: h, hi: h, filter: f},
 	}
-	r.run(m, new(kernelCache), new(scratch), func(y int, row []byte) {
+	d := defaultDecoder()
+	scratch := d.scratch.Get().(*scratch)
+	defer d.release(scratch)
+	r.run(m, &d.kernels, scratch, func(y int, row []byte) {
 		copy(out.Pix[y*w*3:], row)
 	})
 	return out
@@ -28,141 +32,103 @@ func (m *RGB) Resize(w, h int, f Filter) *RGB {
 // between, as Pillow does. Pixels outside the window are never computed, and what
 // is computed is not affected by leaving them out.
 //
-// Two samples share one 64-bit word, 32 bits apart, so one multiplication serves
-// both. Sums are signed and a negative low half borrows from the high half; since
-// all of it is arithmetic modulo 2^64, splitting the final sum undoes that (split).
-// |sum| stays below 255 · 1.3 · 2^22 < 2^31, so halves never overflow.
+// There is one kernel, weigh, and it works on columns: one output row is a weighted
+// sum of input rows, byte by byte, whatever the bytes mean. For the horizontal pass
+// the picture is transposed, so that its columns are rows in memory, and transposed
+// back afterwards. Moving pixels twice costs less than gathering them tap by tap.
 type resizer struct{ x, y axis }
 
-// half is what is added before a sum loses its fraction bits: one half, in both
-// lanes of a word.
-const half = uint64(1)<<(precision-1) | uint64(1)<<(precision-1+32)
+// align is what rows in scratch memory are padded to: a block of weigh.
+const align = 32
+
+func padded(n int) int { return (n + align - 1) &^ (align - 1) }
 
 // run calls emit for each row of the window, from 0. The row is valid until emit
 // returns.
 func (r resizer) run(m *RGB, kernels *kernelCache, s *scratch, emit func(y int, row []byte)) {
 	width := (r.x.hi - r.x.lo) * 3
+	stride := padded(width)
 	if r.y.in == r.y.out {
-		r.rows(m, kernels, s, r.y.lo, r.y.hi)
+		r.rows(m, kernels, s, r.y.lo, r.y.hi, stride)
 		for y := range r.y.hi - r.y.lo {
-			emit(y, s.rows[y*s.stride:][:width])
+			emit(y, s.rows[y*stride:][:width])
 		}
 		return
 	}
-	ky := kernels.get(r.y)
-	lo, hi := ky.span()
-	r.rows(m, kernels, s, lo, hi)
-	s.line = grow(s.line, s.stride)
-	for y, first := range ky.first {
-		weights := ky.weights[y*ky.taps:][:ky.taps]
-		vertical(s.line, s.rows[(first-lo)*s.stride:], s.stride, weights)
+	k := kernels.get(r.y)
+	lo, hi := k.span()
+	r.rows(m, kernels, s, lo, hi, stride)
+	s.line = grow(s.line, stride)
+	for y, first := range k.first {
+		weigh(s.line, s.rows[(first-lo)*stride:], stride, k.of(y))
 		emit(y, s.line[:width])
 	}
 }
 
 // rows fills s.rows with the source rows [lo, hi), resampled horizontally and cut
-// to the window. Rows are s.stride bytes apart: whole 8-byte words.
-func (r resizer) rows(m *RGB, kernels *kernelCache, s *scratch, lo, hi int) {
-	n := (r.x.hi - r.x.lo) * 3
-	s.stride = (n + 7) &^ 7
-	s.rows = grow(s.rows, (hi-lo)*s.stride)
+// to the window. Rows are stride bytes apart.
+func (r resizer) rows(m *RGB, kernels *kernelCache, s *scratch, lo, hi, stride int) {
+	wide, height := r.x.hi-r.x.lo, hi-lo
+	s.rows = grow(s.rows, height*stride)
 	if r.x.in == r.x.out {
-		for y := lo; y < hi; y++ {
-			copy(s.rows[(y-lo)*s.stride:][:n], m.Pix[(y*m.W+r.x.lo)*3:])
+		for y := range height {
+			copy(s.rows[y*stride:][:3*wide], m.Pix[((lo+y)*m.W+r.x.lo)*3:])
 		}
 		return
 	}
 	k := kernels.get(r.x)
 	left, right := k.span()
-	s.words = grow(s.words, 3*(right-left))
-	for y := lo; y < hi; y += 2 {
-		// Two source rows go through together; an odd last row goes with itself.
-		other := min(y+1, hi-1)
-		planes := pair(s.words, m.row(y, left, right), m.row(other, left, right))
-		a, b := s.rows[(y-lo)*s.stride:][:n], s.rows[(other-lo)*s.stride:][:n]
-		horizontal(a, b, planes, k, left)
+	tall := padded(3 * height) // bytes of a column once it is a row
+	s.columns = grow(s.columns, (right-left)*tall)
+	s.narrow = grow(s.narrow, wide*tall)
+	transpose(s.columns, tall, m.Pix[(lo*m.W+left)*3:], m.W*3, right-left, height)
+	for x, first := range k.first {
+		weigh(s.narrow[x*tall:][:tall], s.columns[(first-left)*tall:], tall, k.of(x))
 	}
+	transpose(s.rows, stride, s.narrow, tall, height, wide)
 }
 
-// row is the pixels [left, right) of row y.
-func (m *RGB) row(y, left, right int) []byte {
-	return m.Pix[(y*m.W+left)*3 : (y*m.W+right)*3]
-}
-
-// pair widens two rows into one plane of words for each colour: a's sample in the
-// low half, b's in the high half.
-func pair(words []uint64, a, b []byte) [3][]uint64 {
-	n := len(a) / 3
-	red, green, blue := words[:n], words[n:2*n], words[2*n:3*n]
-	b = b[:len(a)]
-	for i, j := 0, 0; i < n && j+2 < len(a) && j+2 < len(b); i, j = i+1, j+3 {
-		red[i] = uint64(a[j]) | uint64(b[j])<<32
-		green[i] = uint64(a[j+1]) | uint64(b[j+1])<<32
-		blue[i] = uint64(a[j+2]) | uint64(b[j+2])<<32
-	}
-	return [3][]uint64{red, green, blue}
-}
-
-// horizontal resamples a pair of rows into a and b. left is where planes begin.
-func horizontal(a, b []byte, planes [3][]uint64, k *kernel, left int) {
-	for i, first := range k.first {
-		weights := k.weights[i*k.taps:][:k.taps]
-		red := planes[0][first-left:][:len(weights)]
-		green := planes[1][first-left:][:len(weights)]
-		blue := planes[2][first-left:][:len(weights)]
-		r, g, bl := half, half, half
-		for t, w := range weights {
-			r += red[t] * w
-			g += green[t] * w
-			bl += blue[t] * w
+// transpose makes columns rows: the pixel in row y, column x of src, w × h pixels
+// in rows srcStride bytes apart, goes to row x, column y of dst.
+func transpose(dst []byte, dstStride int, src []byte, srcStride, w, h int) {
+	// A tile is as much as stays in the first-level cache: lines of src are read
+	// again for each of their pixels.
+	const tileW, tileH = 16, 256
+	for y0 := 0; y0 < h; y0 += tileH {
+		for x0 := 0; x0 < w; x0 += tileW {
+			for x := x0; x < min(x0+tileW, w); x++ {
+				transposeColumn(dst[x*dstStride+3*y0:], src[y0*srcStride+3*x:], srcStride, min(h-y0, tileH))
+			}
 		}
-		pa, pb := a[3*i:][:3], b[3*i:][:3]
-		pa[0], pb[0] = split(r)
-		pa[1], pb[1] = split(g)
-		pa[2], pb[2] = split(bl)
 	}
 }
 
-// vertical resamples one row out of len(weights) rows that lie stride bytes apart,
-// eight bytes at a time: a word of eight samples becomes four words of two.
-func vertical(dst, rows []byte, stride int, weights []uint64) {
-	const lanes = 0x000000ff_000000ff
-	for i := 0; i+8 <= len(dst); i += 8 {
-		s0, s1, s2, s3 := half, half, half, half
-		at := i
-		for _, w := range weights {
-			v := binary.LittleEndian.Uint64(rows[at : at+8])
-			s0 += (v & lanes) * w
-			s1 += (v >> 8 & lanes) * w
-			s2 += (v >> 16 & lanes) * w
-			s3 += (v >> 24 & lanes) * w
-			at += stride
-		}
-		d := dst[i:][:8]
-		d[0], d[4] = split(s0)
-		d[1], d[5] = split(s1)
-		d[2], d[6] = split(s2)
-		d[3], d[7] = split(s3)
+// transposeColumn copies n pixels that lie stride bytes apart into a row. It moves
+// four bytes a pixel, as that is one instruction; the surplus one is overwritten by
+// the next pixel. The last pixel has no next one and takes three.
+func transposeColumn(dst, src []byte, stride, n int) {
+	i, j := 0, 0
+	for range n - 1 {
+		binary.LittleEndian.PutUint32(dst[j:j+4], binary.LittleEndian.Uint32(src[i:i+4]))
+		i, j = i+stride, j+3
 	}
-}
-
-// split takes a word's two sums apart, drops their fractions and clips them to
-// bytes.
-func split(v uint64) (low, high byte) {
-	l := int32(v)
-	h := int32((v - uint64(int64(l))) >> 32)
-	return clip(l >> precision), clip(h >> precision)
+	copy(dst[j:j+3], src[i:i+3])
 }
 
 func clip(v int32) byte { return byte(max(0, min(v, 255))) }
 
 // scratch is the memory that one call needs and the next one can use again.
 type scratch struct {
-	pix    []byte   // the decoded picture
-	rows   []byte   // source rows after the horizontal pass
-	words  []uint64 // two source rows, widened
-	line   []byte   // one finished row
-	stride int      // of rows, in bytes
+	pix     []byte // the decoded picture
+	columns []byte // source columns, as rows
+	narrow  []byte // the same after the horizontal pass
+	rows    []byte // and as rows again
+	line    []byte // one finished row
+}
+
+// size is how much memory s holds on to, in bytes.
+func (s *scratch) size() int {
+	return cap(s.pix) + cap(s.columns) + cap(s.narrow) + cap(s.rows) + cap(s.line)
 }
 
 // grow gives a slice of n elements, the old one where it is long enough. The

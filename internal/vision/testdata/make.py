@@ -1,7 +1,10 @@
 """Writes the synthetic images of this folder and facts.json: what Pillow makes of them.
 
-    python -m venv V && V/bin/pip install pillow numpy
+    python -m venv V && V/bin/pip install 'pillow<13' numpy
     V/bin/python make.py [FOLDER with dogs-full/test]
+
+Pillow 13 resamples columns first where the height shrinks much more than the width; earlier
+versions never do. That cannot happen in Preprocess, which keeps proportions.
 
 Needed again only when a case is added. The pictures are gradients and noise, made by
 picture() below, which the tests repeat in Go. 4:4:0 and 4:1:1 JPEGs, which Pillow
