@@ -41,7 +41,9 @@ type resizer struct{ x, y axis }
 // align is what rows in scratch memory are padded to: a block of weigh.
 const align = 32
 
-func padded(n int) int { return (n + align - 1) &^ (align - 1) }
+// padded is n bytes in whole blocks, and an odd number of those: rows a power of two
+// apart would compete for the same few lines of the processor's cache.
+func padded(n int) int { return (n+align-1)/align*align | align }
 
 // run calls emit for each row of the window, from 0. The row is valid until emit
 // returns.
@@ -89,30 +91,44 @@ func (r resizer) rows(m *RGB, kernels *kernelCache, s *scratch, lo, hi, stride i
 }
 
 // transpose makes columns rows: the pixel in row y, column x of src, w × h pixels
-// in rows srcStride bytes apart, goes to row x, column y of dst.
+// in rows srcStride bytes apart, goes to row x, column y of dst. Eight rows go
+// together: reads run along them, and eight pixels make three words to write.
 func transpose(dst []byte, dstStride int, src []byte, srcStride, w, h int) {
-	// A tile is as much as stays in the first-level cache: lines of src are read
-	// again for each of their pixels.
-	const tileW, tileH = 16, 256
-	for y0 := 0; y0 < h; y0 += tileH {
-		for x0 := 0; x0 < w; x0 += tileW {
-			for x := x0; x < min(x0+tileW, w); x++ {
-				transposeColumn(dst[x*dstStride+3*y0:], src[y0*srcStride+3*x:], srcStride, min(h-y0, tileH))
-			}
+	y := 0
+	for ; y+8 <= h; y += 8 {
+		transpose8(dst[3*y:], dstStride, src[y*srcStride:], srcStride, w)
+	}
+	for ; y < h; y++ {
+		for x := range w {
+			copy(dst[x*dstStride+3*y:][:3], src[y*srcStride+3*x:][:3])
 		}
 	}
 }
 
-// transposeColumn copies n pixels that lie stride bytes apart into a row. It moves
-// four bytes a pixel, as that is one instruction; the surplus one is overwritten by
-// the next pixel. The last pixel has no next one and takes three.
-func transposeColumn(dst, src []byte, stride, n int) {
-	i, j := 0, 0
-	for range n - 1 {
-		binary.LittleEndian.PutUint32(dst[j:j+4], binary.LittleEndian.Uint32(src[i:i+4]))
-		i, j = i+stride, j+3
+func transpose8(dst []byte, dstStride int, src []byte, srcStride, w int) {
+	var rows [8][]byte
+	for i := range rows {
+		rows[i] = src[i*srcStride:][:3*w]
 	}
-	copy(dst[j:j+3], src[i:i+3])
+	a, b, c, d, e, f, g, h := rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
+	last := 3 * (w - 1)
+	at := 0
+	for i := 0; i < last; i += 3 {
+		c2, f2 := pixel(c, i), pixel(f, i)
+		out := dst[at : at+24]
+		binary.LittleEndian.PutUint64(out, pixel(a, i)|pixel(b, i)<<24|c2<<48)
+		binary.LittleEndian.PutUint64(out[8:], c2>>16|pixel(d, i)<<8|pixel(e, i)<<32|f2<<56)
+		binary.LittleEndian.PutUint64(out[16:], f2>>8|pixel(g, i)<<16|pixel(h, i)<<40)
+		at += dstStride
+	}
+	for i, row := range rows { // pixel would read past the last column
+		copy(dst[at+3*i:][:3], row[last:])
+	}
+}
+
+// pixel is the three bytes at row[i:], which must have a fourth behind them.
+func pixel(row []byte, i int) uint64 {
+	return uint64(binary.LittleEndian.Uint32(row[i:i+4])) & 0xffffff
 }
 
 func clip(v int32) byte { return byte(max(0, min(v, 255))) }
