@@ -40,6 +40,17 @@ type Document struct {
 	statements []statement
 }
 
+// PrincipalARNs lists the ARNs of users, roles and sessions that the document names, in its order.
+func (d *Document) PrincipalARNs() []string {
+	var arns []string
+	for i := range d.statements {
+		if ps := d.statements[i].principals; ps != nil {
+			arns = append(arns, ps.arns...)
+		}
+	}
+	return arns
+}
+
 type statement struct {
 	name         string // its Sid, or "#0" by position
 	deny         bool
