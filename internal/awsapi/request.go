@@ -14,7 +14,7 @@ const (
 	Root    CallerKind = "Root"    // the account itself: may do everything
 	User    CallerKind = "User"    // an IAM user with an access key
 	Role    CallerKind = "Role"    // a session of a role, by AssumeRole
-	Machine CallerKind = "Service" // Musher itself, acting as a service
+	Machine CallerKind = "Service" // Musher itself, acting as one of its services
 )
 
 // Caller is the principal of a call.

@@ -50,6 +50,7 @@ type OperationModel struct {
 	Errors           []string // shape names of the modelled errors
 	ResultRoot       string   // root element of an XML answer, where it is not the default
 	Unwrapped        bool     // the XML answer is the text of its only member (GetBucketLocation)
+	Checksummed      bool     // x-amz-checksum headers speak of the request's body
 	ChecksumRequired bool     // the request must carry Content-MD5 or an x-amz-checksum header
 }
 

@@ -374,6 +374,9 @@ func (e *emitter) operations() {
 		if e.unwrapped[name] {
 			e.b.WriteString("Unwrapped: true,\n")
 		}
+		if o.HTTPChecksum.AlgorithmMember != "" {
+			e.b.WriteString("Checksummed: true,\n")
+		}
 		if o.HTTPChecksum.Required {
 			e.b.WriteString("ChecksumRequired: true,\n")
 		}

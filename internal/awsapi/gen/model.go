@@ -42,7 +42,8 @@ type operation struct {
 	Output       *ref  `json:"output"`
 	Errors       []ref `json:"errors"`
 	HTTPChecksum struct {
-		Required bool `json:"requestChecksumRequired"`
+		AlgorithmMember string `json:"requestAlgorithmMember"`
+		Required        bool   `json:"requestChecksumRequired"`
 	} `json:"httpChecksum"`
 }
 
