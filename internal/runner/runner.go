@@ -10,6 +10,9 @@ import (
 // ErrNotFound is returned for an id that the runner does not know.
 var ErrNotFound = errors.New("runner: no such work")
 
+// ErrRunning is returned by Remove for work that has not ended.
+var ErrRunning = errors.New("runner: the work has not ended")
+
 // Spec is one piece of work. It is plain data: it can be written to disk, sent
 // to another machine, or turned into a container or a pod.
 type Spec struct {
@@ -77,7 +80,8 @@ type Runner interface {
 	// Stop asks the work to end (SIGTERM), and ends it (SIGKILL) after grace.
 	// It returns at once; a second call may shorten the grace.
 	Stop(ctx context.Context, id string, grace time.Duration) error
-	// Remove forgets ended work and its log. It fails while the work runs.
+	// Remove forgets ended work and its log. While the work runs it returns
+	// ErrRunning.
 	Remove(ctx context.Context, id string) error
 	// Logs gives stdout and stderr in the order written, from the start; with
 	// follow the reader ends when the work has ended and all was read.
