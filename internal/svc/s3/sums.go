@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/musher/musher/internal/awsapi"
@@ -91,7 +90,7 @@ func newIncoming(ctx context.Context, in any, body io.Reader, length *int64, md5
 	if len(sums) > 1 {
 		return nil, invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 	}
-	inc := &incoming{body: body, length: bodyLength(ctx, length), md5: md5}
+	inc := &incoming{body: body, length: length, md5: md5}
 	if value(inc.length) > maxPutBytes {
 		return nil, entityTooLarge()
 	}
@@ -112,20 +111,6 @@ func newIncoming(ctx context.Context, in any, body io.Reader, length *int64, md5
 
 func entityTooLarge() error {
 	return badRequest("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size").With("MaxSizeAllowed", int64(maxPutBytes))
-}
-
-// bodyLength is how long the body will be, or nil where nobody knows. The
-// Content-Length of a body in signed chunks counts the signatures too.
-func bodyLength(ctx context.Context, contentLength *int64) *int64 {
-	r := awsapi.RequestFrom(ctx).HTTP
-	if r == nil || r.Header.Get("X-Amz-Decoded-Content-Length") == "" {
-		return contentLength
-	}
-	n, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &n
 }
 
 // trailerAlgorithm is that of the checksum announced to follow the body.
