@@ -1,0 +1,109 @@
+package tuning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/musher/musher/internal/hpo"
+	"github.com/musher/musher/internal/state"
+	"github.com/musher/musher/internal/svc/sagemaker"
+)
+
+// Job is one row: a tuning job.
+type Job struct {
+	Request  sagemaker.CreateHyperParameterTuningJobInput
+	ARN      string
+	Region   string
+	Account  string
+	Seed     int64
+	Status   string
+	Failure  string
+	Created  time.Time
+	Modified time.Time
+	Ended    time.Time
+	// Closing is the status that the job takes when its trials have ended; no
+	// further trial is started once it is set.
+	Closing string
+}
+
+// The values of HyperParameterTuningJobStatus.
+const (
+	inProgress = "InProgress"
+	stopping   = "Stopping"
+	stopped    = "Stopped"
+	completed  = "Completed"
+	failed     = "Failed"
+)
+
+// Done tells whether the job has ended.
+func (j *Job) Done() bool {
+	return j.Status == completed || j.Status == failed || j.Status == stopped
+}
+
+// Trial is one row: a training job of a tuning job.
+type Trial struct {
+	Index     int
+	Name      string // of the training job
+	ARN       string
+	Values    map[string]string // what was tuned, not what was fixed
+	Status    string            // TrainingJobStatus; empty until the job exists
+	Failure   string
+	Created   time.Time
+	Started   time.Time
+	Ended     time.Time
+	Objective *float64 // the metric's last value, if the job printed it
+}
+
+// Running tells whether the trial may still give an objective.
+func (t *Trial) Running() bool {
+	return t.Status == "" || t.Status == "InProgress" || t.Status == "Stopping"
+}
+
+// history is the trial as the sampler sees it.
+func (t *Trial) history() hpo.Trial {
+	switch {
+	case t.Running():
+		return hpo.Trial{Values: t.Values, State: hpo.Pending}
+	case t.Objective == nil || t.Status == "Failed":
+		return hpo.Trial{Values: t.Values, State: hpo.Failed}
+	}
+	return hpo.Trial{Values: t.Values, State: hpo.Done, Objective: *t.Objective}
+}
+
+type store struct {
+	db     *state.DB
+	jobs   state.Table[Job]
+	trials state.Table[Trial] // by tuning job and index
+}
+
+func newStore(db *state.DB) store {
+	return store{db, state.NewTable[Job](db, "tuning_jobs"), state.NewTable[Trial](db, "tuning_trials")}
+}
+
+func trialKey(job string, index int) string { return state.Key(job, fmt.Sprintf("%06d", index)) }
+
+// get reads a job with its trials, in the order in which they were started.
+func (s store) get(tx *state.Tx, name string) (job *Job, trials []*Trial, err error) {
+	job, err = s.jobs.Get(tx, name)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil, sagemaker.Invalid("Requested resource not found.")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.trials.Scan(tx, state.Range{Prefix: state.Key(name, "")}, func(_ string, t *Trial) (bool, error) {
+		trials = append(trials, t)
+		return true, nil
+	})
+	return job, trials, err
+}
+
+func (s store) load(ctx context.Context, name string) (job *Job, trials []*Trial, err error) {
+	err = s.db.View(ctx, func(tx *state.Tx) error {
+		job, trials, err = s.get(tx, name)
+		return err
+	})
+	return job, trials, err
+}
