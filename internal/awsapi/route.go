@@ -42,6 +42,10 @@ func (g *Gateway) chooseService(r *http.Request, query []param, s *signature) *S
 			return svc
 		}
 	}
+	rest := func(m *ServiceModel) bool { return m.Protocol == ProtocolRESTJSON && claims(m, r, query) }
+	if svc := pick(g.services, r, query, rest); svc != nil {
+		return svc
+	}
 	return pick(g.services, r, query, (*ServiceModel).isS3)
 }
 

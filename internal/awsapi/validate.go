@@ -41,9 +41,10 @@ func (f fault) String() string {
 // faults gathers what is wrong with an input while it is walked. Decoders use
 // it too: only they see that a required plain value was absent.
 type faults struct {
-	list []fault
-	path []string
-	top  *field
+	list   []fault
+	path   []string
+	top    *field
+	absent map[string]bool // paths of plain members that were missed already
 }
 
 // maxFaults bounds the answer to a hopeless request.
@@ -79,6 +80,12 @@ func (f *faults) leave() {
 // missing notes that a required member is absent.
 func (f *faults) missing(m *field) {
 	f.enter(m)
+	if plain(m) {
+		if f.absent == nil {
+			f.absent = map[string]bool{}
+		}
+		f.absent[strings.Join(f.path, ".")] = true
+	}
 	f.add(fault{value: "null", constraint: "Member must not be null", rule: ruleRequired, shape: m.shape})
 	f.leave()
 }
@@ -120,7 +127,9 @@ func (f *faults) validate(p *structPlan, v reflect.Value, wire bool) {
 			continue
 		}
 		f.enter(m)
-		f.value(m.shape, x, wire)
+		if !(m.required && x.IsZero() && f.absent[strings.Join(f.path, ".")]) {
+			f.value(m.shape, x, wire)
+		}
 		f.leave()
 	}
 }
