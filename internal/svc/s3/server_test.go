@@ -20,6 +20,7 @@ type testServer struct {
 	*Service
 	url     string
 	gateway *awsapi.Gateway
+	server  *httptest.Server
 	blobs   *blob.Store
 	dir     string
 }
@@ -47,7 +48,7 @@ func newTestServer(t testing.TB, dir string) *testServer {
 		store.Close()
 		db.Close()
 	})
-	return &testServer{Service: svc, url: server.URL, gateway: g, blobs: store, dir: dir}
+	return &testServer{Service: svc, url: server.URL, gateway: g, server: server, blobs: store, dir: dir}
 }
 
 // invoke calls an operation as root.
