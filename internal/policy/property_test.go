@@ -41,7 +41,7 @@ func randomText(r *rand.Rand, alphabet string, most int) string {
 func TestMatchEqualsThePlainRule(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched := 0
-	for range 200_000 {
+	for range 40_000 {
 		pattern, s := randomText(r, "aabé*?", 8), randomText(r, "aabé", 10)
 		p, err := compilePattern(pattern, syntax{wildcards: true})
 		if err != nil {
@@ -55,7 +55,7 @@ func TestMatchEqualsThePlainRule(t *testing.T) {
 			matched++
 		}
 	}
-	if matched < 1000 {
+	if matched < 500 {
 		t.Fatalf("only %d of the random pairs matched: the test sees too little", matched)
 	}
 }
@@ -115,7 +115,7 @@ func sources(t *testing.T, statements ...string) []Source {
 func TestEvaluationProperties(t *testing.T) {
 	w := world{rand.New(rand.NewPCG(3, 4))}
 	allowed := 0
-	for range 5_000 {
+	for range 1_500 {
 		list, r := w.statements(1+w.IntN(4)), w.request()
 		before := Evaluate(Policies{Identity: sources(t, list...)}, r)
 		if before.Allowed {
@@ -145,8 +145,8 @@ func TestEvaluationProperties(t *testing.T) {
 			t.Fatalf("the order of statements matters: %v, then %v", before, mixed)
 		}
 	}
-	if allowed < 500 || allowed > 4500 {
-		t.Fatalf("%d of 5000 requests were allowed: the test sees too little", allowed)
+	if allowed < 150 || allowed > 1350 {
+		t.Fatalf("%d of 1500 requests were allowed: the test sees too little", allowed)
 	}
 }
 

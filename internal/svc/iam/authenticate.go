@@ -68,5 +68,5 @@ func (s *Service) loadKey(ctx context.Context, accessKeyID string) (*userKey, er
 // errUnknownKey is the one answer to a key that is unknown, inactive, or comes with a token that
 // is not its own: which of them it was is nobody's business.
 func errUnknownKey() error {
-	return awsapi.Errorf("InvalidClientTokenId", "The security token included in the request is invalid.").WithStatus(403)
+	return awsapi.Errorf("InvalidClientTokenId", "The security token included in the request is invalid.")
 }

@@ -28,6 +28,9 @@ func (s *Service) Authorize(ctx context.Context, caller *awsapi.Caller, permissi
 	circumstances := s.circumstances(ctx, who)
 	for i := range permissions {
 		p := &permissions[i]
+		if who.plainSession && strings.HasPrefix(p.Action, "iam:") && p.Action != "iam:PassRole" {
+			return errUnknownKey() // to IAM's operations such a token is none; so AWS words it
+		}
 		if d := who.evaluate(p, circumstances); !d.Allowed {
 			return s.deny(ctx, who, p, d)
 		}
@@ -45,9 +48,6 @@ type identity struct {
 }
 
 func (who *identity) evaluate(p *awsapi.Permission, circumstances policy.Context) policy.Decision {
-	if who.plainSession && strings.HasPrefix(p.Action, "iam:") && p.Action != "iam:PassRole" {
-		return policy.Decision{Layer: policy.SessionLayer}
-	}
 	if len(p.Context) > 0 {
 		circumstances = circumstances.Clone(len(p.Context))
 		for key, values := range p.Context {
@@ -64,7 +64,7 @@ func (s *Service) deny(ctx context.Context, who *identity, p *awsapi.Permission,
 	s.log.DebugContext(ctx, "access denied", slog.String("caller", who.principal.ARN), slog.String("action", p.Action),
 		slog.String("resource", p.Resource), slog.String("decision", d.String()))
 	return awsapi.Errorf("AccessDenied", "User: %s is not authorized to perform: %s on resource: %s %s",
-		who.name(), p.Action, p.Resource, d.Reason(p.Action)).WithStatus(403)
+		who.name(), p.Action, p.Resource, d.Reason(p.Action))
 }
 
 func (who *identity) name() string {
@@ -314,7 +314,7 @@ func (s *Service) refuse(ctx context.Context, who *identity, roleARN string, d p
 	s.log.DebugContext(ctx, "role not assumed", slog.String("caller", who.name()),
 		slog.String("role", roleARN), slog.String("decision", d.String()))
 	return awsapi.Errorf("AccessDenied", "User: %s is not authorized to perform: sts:AssumeRole on resource: %s",
-		who.name(), roleARN).WithStatus(403)
+		who.name(), roleARN)
 }
 
 // trust is what assuming a role needs of it.

@@ -231,7 +231,7 @@ func (s *Service) deletePolicy(ctx context.Context, in *DeletePolicyInput) (*Del
 			return err
 		}
 		if _, ok := s.aws[in.PolicyArn]; ok {
-			return awsapi.Errorf("AccessDenied", "Policy %s is managed by AWS and cannot be deleted.", in.PolicyArn).WithStatus(403)
+			return awsapi.Errorf("AccessDenied", "Policy %s is managed by AWS and cannot be deleted.", in.PolicyArn)
 		}
 		used, err := s.policyUses(tx)
 		if err != nil {

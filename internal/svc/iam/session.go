@@ -94,7 +94,7 @@ func (s *Service) sessionCredentials(accessKeyID, token string) (string, *awsapi
 		return "", nil, errUnknownKey()
 	}
 	if !s.now().Before(ses.Expires) {
-		return "", nil, awsapi.Errorf("ExpiredToken", "The security token included in the request is expired").WithStatus(403)
+		return "", nil, awsapi.Errorf("ExpiredToken", "The security token included in the request is expired")
 	}
 	return ses.Secret, &awsapi.Caller{
 		Kind: ses.Kind, Account: s.account, ARN: ses.ARN, UserID: ses.UserID,

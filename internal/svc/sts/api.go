@@ -44,7 +44,7 @@ func (s *Service) getSessionToken(ctx context.Context, in *GetSessionTokenInput)
 	case err != nil:
 		return nil, err
 	case caller.Kind == awsapi.Role || strings.HasPrefix(caller.AccessKeyID, "ASIA"):
-		return nil, awsapi.Errorf("AccessDenied", "Cannot call GetSessionToken with session credentials").WithStatus(403)
+		return nil, awsapi.Errorf("AccessDenied", "Cannot call GetSessionToken with session credentials")
 	}
 	if err := refuseMFA(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func refuseMFA(serial, code *string) error {
 	if serial == nil && code == nil {
 		return nil
 	}
-	return awsapi.Errorf("AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code. MFA devices are not supported.").WithStatus(403)
+	return awsapi.Errorf("AccessDenied", "MultiFactorAuthentication failed, unable to validate MFA code. MFA devices are not supported.")
 }
 
 // signedBy is the caller; all operations of STS here need one.
@@ -159,7 +159,7 @@ func signedBy(ctx context.Context) (*awsapi.Caller, error) {
 	if caller := awsapi.RequestFrom(ctx).Caller; caller != nil {
 		return caller, nil
 	}
-	return nil, awsapi.Errorf("MissingAuthenticationToken", "Request is missing Authentication Token").WithStatus(403)
+	return nil, awsapi.Errorf("MissingAuthenticationToken", "Request is missing Authentication Token")
 }
 
 func durationOr(seconds *int64, otherwise time.Duration) time.Duration {
