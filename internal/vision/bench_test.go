@@ -7,6 +7,8 @@ import (
 	"image"
 	"image/jpeg"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -107,6 +109,33 @@ func BenchmarkLoad(b *testing.B) {
 		defer perCore(b)()
 		for b.Loop() {
 			if err := d.Load(data, p, dst); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkLoadPhotos is Load on real photos, in turn.
+func BenchmarkLoadPhotos(b *testing.B) {
+	dir := sharedPhotos(b)
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil || len(files) == 0 {
+		b.Fatalf("no photos in %s: %v", dir, err)
+	}
+	var photos [][]byte
+	for _, f := range files[:min(len(files), 100)] {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		photos = append(photos, data)
+	}
+	p := EfficientNetLite0()
+	eachDecoder(b, func(b *testing.B, d *Decoder) {
+		dst := make([]float32, p.Len())
+		defer perCore(b)()
+		for i := 0; b.Loop(); i++ {
+			if err := d.Load(photos[i%len(photos)], p, dst); err != nil {
 				b.Fatal(err)
 			}
 		}

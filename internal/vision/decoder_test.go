@@ -67,6 +67,7 @@ func TestBadImages(t *testing.T) {
 		{"JPEG of no height", with(jpg, sof+5, 0, 0), ErrFormat, "height is not in the frame header"},
 		{"JPEG of no width", with(jpg, sof+7, 0, 0), ErrCorrupt, "61"},
 		{"endless scans", slices.Concat(jpg[:sos], bytes.Repeat(jpg[sos:sos+14], maxScans+1), jpg[sos:]), ErrCorrupt, "more than 500 scans"},
+		{"scan bomb", slices.Concat(with(jpg[:sos], sof+5, 0x1f, 0xff, 0x1f, 0xff), bytes.Repeat(jpg[sos:sos+14], 25), jpg[sos:]), ErrCorrupt, "more than 20 scans of 8191 x 8191"},
 		{"half a PNG", png[:len(png)/2], ErrCorrupt, "PNG"},
 		{"PNG header only", png[:20], ErrCorrupt, "within the header"},
 		{"PNG with a flipped bit", with(png, 60, png[60]^1), ErrCorrupt, "PNG"},

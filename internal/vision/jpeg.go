@@ -30,10 +30,15 @@ const (
 	markTEM  = 0x01
 )
 
-// maxScans bounds the time that a progressive file may ask for: each scan goes
-// over the whole picture. Encoders write about ten; libjpeg-turbo's own bound,
-// where it is asked for one, is this number.
-const maxScans = 500
+// A progressive file's scans each go over the whole picture, so a small file can
+// ask for a lot of time. Encoders write about ten. Up to commonScans pass; more are
+// accepted where the picture is small, up to maxScans (libjpeg-turbo's own bound,
+// where it is asked for one).
+const (
+	commonScans = 20
+	maxScans    = 500
+	maxScanned  = 1 << 30 // pixels, in all scans together
+)
 
 func jpegSize(b []byte) (w, h int, err error) {
 	i, err := walkJPEG(b)
@@ -122,8 +127,9 @@ func (i *jpegInfo) segment(mark byte, body []byte) error {
 		if i.components == 0 {
 			return corrupt("JPEG", "image data before the frame header")
 		}
-		if i.scans++; i.scans > maxScans {
-			return corrupt("JPEG", "more than %d scans", maxScans)
+		i.scans++
+		if i.scans > maxScans || i.scans > commonScans && i.scans*i.width*i.height > maxScanned {
+			return corrupt("JPEG", "more than %d scans of %d x %d pixels", i.scans-1, i.width, i.height)
 		}
 	case mark == markDHT, mark == markJPG, mark == markDAC:
 	case markSOF0 <= mark && mark <= markSOFf:

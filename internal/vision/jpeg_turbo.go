@@ -103,7 +103,8 @@ func (t *turbo) sameSize(handle *turboHandle, b []byte, w, h int) error {
 }
 
 // failure turns the library's complaint into an error, or into nil where it is
-// about something that costs no pixels.
+// about something that costs no pixels. The library tells only the first of several
+// warnings: damage behind a harmless oddity passes, as it does in Pillow.
 func (t *turbo) failure(handle *turboHandle) error {
 	text := t.errorText(handle.ptr)
 	if t.errorCode(handle.ptr) == turboWarning && harmless(text) {
