@@ -273,3 +273,8 @@ func (s *session) exec(query string, args ...any) error {
 // the parts, one after the other. A part must not hold a NUL byte, except the
 // last one.
 func Key(parts ...string) string { return strings.Join(parts, "\x00") }
+
+// Ping tells whether the database can be read.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.View(ctx, func(tx *Tx) error { return tx.s.exec("SELECT 1") })
+}

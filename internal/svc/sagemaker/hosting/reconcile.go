@@ -253,6 +253,10 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	if err != nil {
 		return err
 	}
+	provided, err := f.Provide(ctx)
+	if err != nil {
+		return err
+	}
 	target := in.target(f.Dir)
 	env := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -260,6 +264,7 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	}
 	maps.Copy(env, v.container().Environment)
 	maps.Copy(env, f.Environment)
+	maps.Copy(env, provided)
 	maps.Copy(env, session.Environment())
 	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = row.Region, row.Region
 	return f.Runner.Start(ctx, runner.Spec{

@@ -81,7 +81,7 @@ func (f *Family) prepare(ctx context.Context, job *Job) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // the server ends; the next one continues
 	}
-	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("Data download failed", err)) })
+	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("The job cannot start", err)) })
 }
 
 // interrupt cancels the preparation of a job, if one is under way.
@@ -96,6 +96,10 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	if err != nil {
 		return err
 	}
+	provided, err := f.Provide(ctx, job.Request.HyperParameters)
+	if err != nil {
+		return err
+	}
 	err = f.update(ctx, job, func(now time.Time, j *Job) {
 		j.enter(now, inProgress, "Downloading", "Downloading input data")
 	})
@@ -107,13 +111,13 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 		uri := c.DataSource.S3DataSource.S3Uri
 		inputs[c.ChannelName], err = f.Stage.Folder(ctx, session.Caller, uri, func(int64, int64) {})
 		if err != nil {
-			return fmt.Errorf("channel %s: %w", c.ChannelName, err)
+			return fmt.Errorf("data download failed for channel %s: %w", c.ChannelName, err)
 		}
 	}
 	if err := f.layOut(job, inputs); err != nil {
 		return err
 	}
-	if err := f.Runner.Start(ctx, f.spec(job, inputs, session)); err != nil {
+	if err := f.Runner.Start(ctx, f.spec(job, inputs, session, provided)); err != nil {
 		return err
 	}
 	err = f.update(ctx, job, func(now time.Time, j *Job) {

@@ -108,13 +108,14 @@ func resourceConfig(job *Job) map[string]any {
 
 // spec is the job's process. Its own variables win over those of the request:
 // a job must not be talked out of its own name and keys.
-func (f *Family) spec(job *Job, inputs map[string]string, session *sagemaker.Session) runner.Spec {
+func (f *Family) spec(job *Job, inputs map[string]string, session *sagemaker.Session, provided map[string]string) runner.Spec {
 	env := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME": f.folder(job), "LANG": "C.UTF-8",
 	}
 	maps.Copy(env, job.Request.Environment)
 	maps.Copy(env, f.Environment)
+	maps.Copy(env, provided)
 	maps.Copy(env, session.Environment())
 	maps.Copy(env, map[string]string{
 		"TRAINING_JOB_NAME": job.Request.TrainingJobName, "TRAINING_JOB_ARN": job.ARN,

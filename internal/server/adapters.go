@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/svc/s3"
+	"github.com/musher/musher/internal/svc/sagemaker"
+	"github.com/musher/musher/internal/svc/sts"
+)
+
+// roles lets SageMaker act as execution roles, by way of STS.
+type roles struct{ sts *sts.Service }
+
+// longestSessionName is STS's limit.
+const longestSessionName = 64
+
+func (r roles) Session(ctx context.Context, roleARN, name string, life time.Duration) (*sagemaker.Session, error) {
+	if len(name) > longestSessionName {
+		name = name[:longestSessionName]
+	}
+	creds, caller, err := r.sts.RoleSession(ctx, roleARN, name, sagemaker.Principal, life)
+	var refused *awsapi.Error
+	if errors.As(err, &refused) {
+		return nil, awsapi.Errorf("ValidationException", "Could not assume role %s. Please ensure that the role exists and allows principal '%s' to assume the role (%s).", roleARN, sagemaker.Principal, refused.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &sagemaker.Session{
+		Caller: caller, AccessKeyID: creds.AccessKeyId, SecretAccessKey: creds.SecretAccessKey,
+		SessionToken: creds.SessionToken, Expires: creds.Expiration,
+	}, nil
+}
+
+// objects is S3 for the other services: the same operations, checks included,
+// without the wire. The gateway is set once all services exist.
+type objects struct{ gateway *awsapi.Gateway }
+
+func call[Out any](ctx context.Context, o *objects, as *awsapi.Caller, operation string, in any) (*Out, error) {
+	return awsapi.Invoke[Out](ctx, o.gateway, as, "s3", operation, in)
+}
+
+func (o *objects) List(ctx context.Context, as *awsapi.Caller, bucket, prefix string, visit func(sagemaker.Object) error) error {
+	in := &s3.ListObjectsV2Input{Bucket: bucket, Prefix: &prefix}
+	for {
+		out, err := call[s3.ListObjectsV2Output](ctx, o, as, "ListObjectsV2", in)
+		if err != nil {
+			return err
+		}
+		for _, c := range out.Contents {
+			err := visit(sagemaker.Object{Key: sagemaker.Or(c.Key, ""), ETag: sagemaker.Or(c.ETag, ""), Size: sagemaker.Or(c.Size, 0)})
+			if err != nil {
+				return err
+			}
+		}
+		if out.NextContinuationToken == nil {
+			return nil
+		}
+		in.ContinuationToken = out.NextContinuationToken
+	}
+}
+
+func (o *objects) Get(ctx context.Context, as *awsapi.Caller, bucket, key string) (io.ReadCloser, int64, error) {
+	out, err := call[s3.GetObjectOutput](ctx, o, as, "GetObject", &s3.GetObjectInput{Bucket: bucket, Key: key})
+	if err != nil {
+		return nil, 0, fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
+	}
+	return out.Body, sagemaker.Or(out.ContentLength, 0), nil
+}
+
+func (o *objects) Head(ctx context.Context, as *awsapi.Caller, bucket, key string) (sagemaker.Object, error) {
+	out, err := call[s3.HeadObjectOutput](ctx, o, as, "HeadObject", &s3.HeadObjectInput{Bucket: bucket, Key: key})
+	if err != nil {
+		return sagemaker.Object{}, fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
+	}
+	return sagemaker.Object{Key: key, ETag: sagemaker.Or(out.ETag, ""), Size: sagemaker.Or(out.ContentLength, 0)}, nil
+}
+
+func (o *objects) Put(ctx context.Context, as *awsapi.Caller, bucket, key string, body io.Reader, size int64) error {
+	_, err := call[s3.PutObjectOutput](ctx, o, as, "PutObject", &s3.PutObjectInput{Bucket: bucket, Key: key, Body: body, ContentLength: &size})
+	if err != nil {
+		return fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}

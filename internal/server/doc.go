@@ -1,0 +1,17 @@
+// Package server builds a whole Musher out of its parts and runs it: the only
+// place that knows concrete types of every layer.
+//
+//	DATA/credentials   root's access key, as `musher env` prints it
+//	DATA/endpoint      where the server listens
+//	DATA/lock          held by the one server that has the folder open
+//	DATA/state/        the database
+//	DATA/blobs/        bytes of objects
+//	DATA/runner/       what the process runner knows of its work
+//	DATA/jobs/NAME/    a training job: its folder and its log
+//	DATA/staging/      data of channels, shared by jobs
+//	DATA/models/       unpacked models, shared by instances
+//	DATA/endpoints/    an endpoint's instances: sockets and logs
+//
+// The cache (weights, libraries, features) lies apart from the data: it may be
+// shared by servers, and removed at any time.
+package server

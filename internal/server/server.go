@@ -1,0 +1,305 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/blob"
+	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runner/process"
+	"github.com/musher/musher/internal/serve"
+	"github.com/musher/musher/internal/state"
+	"github.com/musher/musher/internal/svc/iam"
+	"github.com/musher/musher/internal/svc/s3"
+	"github.com/musher/musher/internal/svc/sagemaker"
+	"github.com/musher/musher/internal/svc/sagemaker/channel"
+	"github.com/musher/musher/internal/svc/sagemaker/hosting"
+	"github.com/musher/musher/internal/svc/sagemaker/training"
+	"github.com/musher/musher/internal/svc/sagemaker/tuning"
+	"github.com/musher/musher/internal/svc/smruntime"
+	"github.com/musher/musher/internal/svc/sts"
+)
+
+const (
+	stopRequests = 5 * time.Second  // what open requests get when the server stops
+	stopWork     = 10 * time.Second // and jobs and instances, between SIGTERM and SIGKILL
+)
+
+// Server is a whole Musher.
+type Server struct {
+	opts     Options
+	lock     *os.File
+	listener net.Listener
+
+	db      *state.DB
+	blobs   *blob.Store
+	runner  runner.Runner
+	gateway *awsapi.Gateway
+	metrics *metrics
+
+	training *training.Family
+	tuning   *tuning.Family
+	hosting  *hosting.Family
+
+	wired atomic.Bool // the families exist
+
+	rootKey, rootSecret string
+}
+
+// Open builds a server and takes its port and folder. Nothing is answered and
+// no work is looked after until Serve.
+func Open(ctx context.Context, opts Options) (s *Server, err error) {
+	opts.setDefaults()
+	s = &Server{opts: opts}
+	defer func() {
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	if err := s.takeFolder(); err != nil {
+		return s, err
+	}
+	if s.listener, err = net.Listen("tcp", opts.Listen); err != nil {
+		return s, fmt.Errorf("cannot listen on %s: %w (is another server running? choose a port with --listen)", opts.Listen, err)
+	}
+	if s.db, err = state.Open(s.path("state", "musher.db")); err != nil {
+		return s, err
+	}
+	if s.blobs, err = blob.Open(s.path("blobs")); err != nil {
+		return s, err
+	}
+	if s.runner, err = s.openRunner(); err != nil {
+		return s, err
+	}
+	if err := s.wire(ctx); err != nil {
+		return s, err
+	}
+	return s, s.announce()
+}
+
+func (s *Server) path(parts ...string) string {
+	return filepath.Join(append([]string{s.opts.Data}, parts...)...)
+}
+
+// takeFolder makes sure that one server at most works on a data folder.
+func (s *Server) takeFolder() (err error) {
+	if s.opts.Data, err = filepath.Abs(s.opts.Data); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.opts.Data, 0o700); err != nil {
+		return err
+	}
+	if s.lock, err = os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another server has the folder %s open (choose another one with --data): %w", s.opts.Data, err)
+	}
+	return nil
+}
+
+func (s *Server) openRunner() (runner.Runner, error) {
+	if s.opts.Runner != nil {
+		return s.opts.Runner(s.changed)
+	}
+	return process.New(s.path("runner"), process.Options{
+		Supervisor: append(append([]string{}, s.opts.Self...), "supervise"),
+		OnChange:   s.changed, Log: s.opts.Log,
+	})
+}
+
+// changed passes a change of some work on to the family that it belongs to.
+// Work of before the start may change while the families are being made; the
+// loops look at everything when they begin, so such a call may be dropped.
+func (s *Server) changed(id string) {
+	parts := strings.SplitN(id, ".", 3)
+	switch {
+	case len(parts) < 2:
+	case parts[0] == "training" && s.wired.Load():
+		s.training.Poke(parts[1])
+	case parts[0] == "endpoint" && s.wired.Load():
+		s.hosting.Poke(parts[1])
+	}
+}
+
+// wire makes the services, one after the other, and the gateway in front.
+func (s *Server) wire(ctx context.Context) error {
+	o, log := s.opts, s.opts.Log
+	identity, err := iam.New(ctx, s.db, iam.Options{Account: o.Account, RootAccessKey: o.RootAccessKey, RootSecretKey: o.RootSecretKey, Log: log})
+	if err != nil {
+		return err
+	}
+	s.rootKey, s.rootSecret = identity.RootKey()
+	tokens := sts.New(sts.Options{Account: o.Account, Identities: identity})
+	buckets := s3.New(s3.Deps{DB: s.db, Blobs: s.blobs, Authorizer: identity, Log: log})
+	bucketsAsCaller := &objects{}
+	router := serve.NewRouter(serve.Options{})
+	sm, err := s.wireSageMaker(roles{tokens}, bucketsAsCaller, router)
+	if err != nil {
+		return err
+	}
+	s.metrics = newMetrics()
+	s.gateway = awsapi.NewGateway(awsapi.Config{
+		Account: o.Account, Region: o.Region, Authenticator: identity, Authorizer: identity,
+		Log: log, Observe: s.metrics.observe,
+	},
+		identity.API(),
+		tokens.API(),
+		buckets.API(),
+		sm,
+		smruntime.New(smruntime.Deps{Router: router, Log: log}),
+	)
+	bucketsAsCaller.gateway = s.gateway
+	return nil
+}
+
+func (s *Server) wireSageMaker(roles sagemaker.Roles, objects sagemaker.Objects, router *serve.Router) (*awsapi.Service, error) {
+	api := awsapi.NewService(sagemaker.Model)
+	tags := sagemaker.NewTags(s.db, api)
+	stage, err := channel.New(s.path("staging"), objects)
+	if err != nil {
+		return nil, err
+	}
+	self := func(args ...string) []string { return append(append([]string{}, s.opts.Self...), args...) }
+	env := map[string]string{
+		"AWS_ENDPOINT_URL": s.Endpoint(), "MUSHER_CACHE": s.opts.Cache,
+		"MUSHER_FETCH_FROM": strings.Join(s.opts.FetchFrom, ","),
+	}
+	trainer, err := training.New(training.Deps{
+		DB: s.db, Roles: roles, Objects: objects, Stage: stage, Runner: s.runner, Tags: tags, Log: s.opts.Log,
+		Dir: s.path("jobs"), Algorithm: self("train", "--dir"), Environment: env,
+		Provide: s.opts.Provider.Training,
+		Mounts:  []runner.Mount{{Source: s.opts.Cache}},
+	}, api)
+	if err != nil {
+		return nil, err
+	}
+	tuner := tuning.New(tuning.Deps{DB: s.db, Trainer: trainer, Tags: tags, Log: s.opts.Log}, api)
+	trainer.OnEnd(tuner.TrainingEnded)
+	host := hosting.New(hosting.Deps{
+		DB: s.db, Roles: roles, Objects: objects, Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
+		Dir: s.path("endpoints"), ModelsDir: s.path("models"),
+		Server: self("serve-model"), Environment: env,
+		Provide: s.opts.Provider.Serving,
+		Mounts:  []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}},
+	}, api)
+	s.training, s.tuning, s.hosting = trainer, tuner, host
+	s.wired.Store(true)
+	return api, nil
+}
+
+// announce writes what `musher env` reads.
+func (s *Server) announce() error {
+	files := map[string]string{
+		"endpoint":    s.Endpoint() + "\n",
+		"credentials": fmt.Sprintf("AWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n", s.rootKey, s.rootSecret),
+	}
+	for name, text := range files {
+		half := s.path(name + ".new")
+		if err := os.WriteFile(half, []byte(text), 0o600); err != nil {
+			return err
+		}
+		if err := os.Rename(half, s.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Endpoint is the address that clients use.
+func (s *Server) Endpoint() string {
+	addr := s.listener.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+}
+
+// RootKey is the access key of the account's root.
+func (s *Server) RootKey() (accessKeyID, secret string) { return s.rootKey, s.rootSecret }
+
+// Serve answers requests and looks after work until ctx ends, then stops in
+// order: the network first, the store last.
+func (s *Server) Serve(ctx context.Context) error {
+	defer s.close()
+	front := &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run} {
+		work.Go(func() error { return run(ctx) })
+	}
+	work.Go(func() error {
+		if err := front.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	work.Go(func() error {
+		<-ctx.Done()
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
+		defer cancel()
+		if front.Shutdown(closing) != nil {
+			return front.Close() // some client keeps its request open
+		}
+		return nil
+	})
+	err := work.Wait()
+	s.stopWork()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// stopper is a runner that can end all its work.
+type stopper interface {
+	StopAll(ctx context.Context, grace time.Duration) error
+}
+
+func (s *Server) stopWork() {
+	all, ok := s.runner.(stopper)
+	if !ok || s.opts.LeaveWork {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*stopWork)
+	defer cancel()
+	if err := all.StopAll(ctx, stopWork); err != nil {
+		s.opts.Log.Warn("some work did not stop", "error", err)
+	}
+}
+
+// close gives back what Open took, in the reverse order.
+func (s *Server) close() {
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	if c, ok := s.runner.(interface{ Close() error }); ok {
+		c.Close()
+	}
+	if s.db != nil {
+		s.db.Close()
+	}
+	if s.blobs != nil {
+		s.blobs.Close()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
