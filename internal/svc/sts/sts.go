@@ -33,6 +33,9 @@ func New(opts Options) *Service {
 	return s
 }
 
+// maxSessionName is in characters, all of them ASCII.
+const maxSessionName = 64
+
 var (
 	roleARNForm     = regexp.MustCompile(`^arn:aws:iam::[0-9]{12}:role/([!-~]+/)?[\w+=,.@-]{1,64}$`)
 	sessionNameForm = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
@@ -43,7 +46,10 @@ var (
 // assume it; it is asked with aws:SourceAccount set to the account. The session lasts as long as
 // the service says: in AWS, services renew theirs past the role's MaxSessionDuration. A role that
 // does not exist or does not trust the service is an error that wraps an *awsapi.Error AccessDenied.
+// A session name longer than AWS's 64 characters is cut to them: services make theirs from names
+// that may be as long, and nothing depends on its being unique.
 func (s *Service) RoleSession(ctx context.Context, roleARN, sessionName, servicePrincipal string, duration time.Duration) (Credentials, *awsapi.Caller, error) {
+	sessionName = sessionName[:min(len(sessionName), maxSessionName)]
 	service := &awsapi.Caller{Kind: awsapi.Machine, Account: s.account, ARN: servicePrincipal}
 	switch {
 	case !roleARNForm.MatchString(roleARN):

@@ -189,6 +189,10 @@ func TestRoleSession(t *testing.T) {
 	if f.keys["aws:SourceAccount"][0] != testAccount || !creds.Expiration.Equal(now.Add(28*time.Hour).Truncate(time.Second)) {
 		t.Errorf("keys %v, expires %v", f.keys, creds.Expiration)
 	}
+	long := "SageMaker-" + strings.Repeat("x", 63)
+	if _, caller, err := s.RoleSession(t.Context(), appARN, long, "sagemaker.amazonaws.com", time.Hour); err != nil || !strings.HasSuffix(caller.ARN, "/"+long[:64]) {
+		t.Errorf("a long session name: %v, %v", caller, err)
+	}
 	for _, c := range []struct {
 		role, name string
 		life       time.Duration
