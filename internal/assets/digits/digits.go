@@ -101,6 +101,7 @@ func writeAll(ctx context.Context, table io.Reader, dir string) error {
 	rows := csv.NewReader(io.LimitReader(unzipped, 16<<20))
 	rows.FieldsPerRecord = side*side + 1
 	rows.ReuseRecord = true
+	paint := newPainter()
 	var seen [10]int
 	for n := 0; ; n++ {
 		if ctx.Err() != nil {
@@ -120,7 +121,7 @@ func writeAll(ctx context.Context, table io.Reader, dir string) error {
 		split := splits[seen[digit]%len(splits)]
 		seen[digit]++
 		name := filepath.Join(dir, split, strconv.Itoa(digit), fmt.Sprintf("%04d.png", n))
-		if err := writePicture(name, pixels); err != nil {
+		if err := paint.write(name, pixels); err != nil {
 			return fmt.Errorf("digits: %w", err)
 		}
 	}
@@ -143,11 +144,29 @@ func parse(row []string) (*image.Gray, int, error) {
 	return img, int(digit), nil
 }
 
-func writePicture(name string, small *image.Gray) error {
+// painter enlarges and writes pictures. It keeps the filter's weights and the
+// encoder's buffers from one picture to the next.
+type painter struct {
+	scaler  draw.Scaler
+	encoder png.Encoder
+	kept    *png.EncoderBuffer
+}
+
+func newPainter() *painter {
+	p := &painter{scaler: draw.CatmullRom.NewScaler(outSide, outSide, side, side)}
+	p.encoder.BufferPool = p
+	return p
+}
+
+// Get and Put make the painter its encoder's pool of one.
+func (p *painter) Get() *png.EncoderBuffer  { return p.kept }
+func (p *painter) Put(b *png.EncoderBuffer) { p.kept = b }
+
+func (p *painter) write(name string, small *image.Gray) error {
 	big := image.NewGray(image.Rect(0, 0, outSide, outSide))
-	draw.CatmullRom.Scale(big, big.Bounds(), small, small.Bounds(), draw.Src, nil)
+	p.scaler.Scale(big, big.Bounds(), small, small.Bounds(), draw.Src, nil)
 	var buf bytes.Buffer
-	if err := png.Encode(&buf, big); err != nil {
+	if err := p.encoder.Encode(&buf, big); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/musher/musher/internal/assets"
 )
 
-func table(t *testing.T, rows ...string) *bytes.Buffer {
+func table(t testing.TB, rows ...string) *bytes.Buffer {
 	t.Helper()
 	var buf bytes.Buffer
 	z := gzip.NewWriter(&buf)

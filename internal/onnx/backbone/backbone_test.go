@@ -55,7 +55,7 @@ func TestArchitectures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := get(t, tt.name)
-			model, err := BuildWithLogits(s, syntheticState(t, s))
+			model, err := BuildWithLogits(s, hollowState(t, s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestBuildIsRepeatableAndHasOneOutput(t *testing.T) {
 
 func TestWrongWeights(t *testing.T) {
 	s := get(t, "resnet18")
-	state := syntheticState(t, s)
+	state := hollowState(t, s)
 	edit := func(f func([]pth.Tensor) []pth.Tensor) *pth.StateDict {
 		return pth.NewStateDict(f(slices.Clone(state.Tensors)))
 	}
@@ -131,8 +131,8 @@ func TestWrongWeights(t *testing.T) {
 			ts[0] = pth.Tensor{Name: ts[0].Name, Shape: []int64{64, 1, 7, 7}, Data: make([]float32, 64*49)}
 			return ts
 		}), "has shape [64 1 7 7] instead of [64 3 7 7]"},
-		{"a deeper network's", syntheticState(t, get(t, "resnet34")), "has no place"},
-		{"another family's", syntheticState(t, get(t, "efficientnet-lite0")), "is missing"},
+		{"a deeper network's", hollowState(t, get(t, "resnet34")), "has no place"},
+		{"another family's", hollowState(t, get(t, "efficientnet-lite0")), "is missing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,31 +39,51 @@ func syntheticWeight(name string, shape []int64) []float32 {
 			fanIn *= d
 		}
 	}
-	u := uniform(name, int(n))
+	role := syntheticRole(name, shape, math.Sqrt(3*1.5/float64(fanIn)))
 	v := make([]float32, n)
-	for i := range v {
-		switch {
-		case strings.HasSuffix(name, "running_var"):
-			v[i] = float32(0.5 + u[i])
-		case strings.HasSuffix(name, ".bn2.weight"), strings.HasSuffix(name, ".bn3.weight"):
-			v[i] = float32(0.2 + 0.1*u[i])
-		case len(shape) == 1 && strings.HasSuffix(name, "weight"):
-			v[i] = float32(0.8 + 0.4*u[i])
-		case len(shape) == 1:
-			v[i] = float32(0.4*u[i] - 0.2)
-		default:
-			v[i] = float32((2*u[i] - 1) * math.Sqrt(3*1.5/float64(fanIn)))
-		}
+	for i, u := range uniform(name, int(n)) {
+		v[i] = float32(role(u))
 	}
 	return v
 }
 
+// syntheticRole maps [0, 1) to the range that a tensor's role calls for.
+func syntheticRole(name string, shape []int64, spread float64) func(u float64) float64 {
+	switch {
+	case strings.HasSuffix(name, "running_var"):
+		return func(u float64) float64 { return 0.5 + u }
+	case strings.HasSuffix(name, ".bn2.weight"), strings.HasSuffix(name, ".bn3.weight"):
+		return func(u float64) float64 { return 0.2 + 0.1*u }
+	case len(shape) == 1 && strings.HasSuffix(name, "weight"):
+		return func(u float64) float64 { return 0.8 + 0.4*u }
+	case len(shape) == 1:
+		return func(u float64) float64 { return 0.4*u - 0.2 }
+	default:
+		return func(u float64) float64 { return (2*u - 1) * spread }
+	}
+}
+
 // syntheticState makes all tensors that a backbone asks for.
 func syntheticState(t testing.TB, s Spec) *pth.StateDict {
+	return stateOf(t, s, syntheticWeight)
+}
+
+// hollowState has the right names and shapes, and zeros.
+func hollowState(t testing.TB, s Spec) *pth.StateDict {
+	return stateOf(t, s, func(_ string, shape []int64) []float32 {
+		n := int64(1)
+		for _, d := range shape {
+			n *= d
+		}
+		return make([]float32, n)
+	})
+}
+
+func stateOf(t testing.TB, s Spec, fill func(name string, shape []int64) []float32) *pth.StateDict {
 	t.Helper()
 	var tensors []pth.Tensor
 	record := func(name string, shape ...int64) ([]float32, error) {
-		v := syntheticWeight(name, shape)
+		v := fill(name, shape)
 		tensors = append(tensors, pth.Tensor{Name: name, Shape: shape, Data: v})
 		return v, nil
 	}
