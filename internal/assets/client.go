@@ -22,7 +22,7 @@ var pipCommands = [...][]string{{"pip"}, {"pip3"}, {"python3", "-m", "pip"}}
 // credentials are the user's.
 func (r *Resolver) fromClient(ctx context.Context, it Item, s *slot) (string, error) {
 	if it.Wheel == nil {
-		return "", fmt.Errorf("it is in no Python package (%w)", errNotOffered)
+		return "", notOffered("it is in no Python package")
 	}
 	pipFile, pipErr := r.fromPip(ctx, it, s)
 	if pipErr == nil || ctx.Err() != nil {

@@ -1,14 +1,15 @@
 package assets
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
 
-// errNotOffered marks a source that has nothing to say about an item, as
+// notOffered is the reason of a source that has nothing to say about an item, as
 // opposed to one that failed.
-var errNotOffered = errors.New("not offered")
+type notOffered string
+
+func (e notOffered) Error() string { return string(e) }
 
 // Attempt is one source that did not deliver.
 type Attempt struct {

@@ -14,7 +14,7 @@ import (
 func (r *Resolver) fromFolder(_ context.Context, it Item, s *slot) (string, error) {
 	dir := r.opts.Getenv(FolderEnv)
 	if dir == "" {
-		return "", fmt.Errorf("%s is not set (%w)", FolderEnv, errNotOffered)
+		return "", notOffered(FolderEnv + " is not set")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		return "", err

@@ -149,7 +149,7 @@ func (r *Resolver) fill(ctx context.Context, it Item, s *slot) (string, error) {
 			return "", fmt.Errorf("assets: %s: %w", it.Name, context.Cause(ctx))
 		}
 		failed.Tried = append(failed.Tried, Attempt{Source: src.name, Err: err})
-		if !errors.Is(err, errNotOffered) {
+		if !errors.As(err, new(notOffered)) {
 			r.opts.Log.Warn("asset source failed", "item", it.Name, "source", src.name, "err", err)
 		}
 	}

@@ -45,7 +45,7 @@ func noDowngrade(req *http.Request, via []*http.Request) error {
 // fromWeb downloads the item from its public addresses.
 func (r *Resolver) fromWeb(ctx context.Context, it Item, s *slot) (string, error) {
 	if len(it.URLs) == 0 {
-		return "", fmt.Errorf("it has none (%w)", errNotOffered)
+		return "", notOffered("it has none")
 	}
 	var errs []error
 	for _, address := range it.URLs {
