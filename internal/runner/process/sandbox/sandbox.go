@@ -110,7 +110,7 @@ func confineAndFork(c Config, v view, program string) (Child, error) {
 	defer null.Close()
 	if c.Isolation == Namespaces {
 		if err := enterRoot(v, c.Scratch); err != nil {
-			return Child{}, fmt.Errorf("%w: %w", ErrNoNamespaces, err)
+			return Child{}, err
 		}
 	}
 	if err := dropPrivileges(); err != nil {

@@ -30,6 +30,7 @@ type entry struct {
 	target string // where the command finds it
 	access access
 	file   bool
+	given  bool // by the spec, so that a mistake in it is the spec's
 	yields bool // gives way to an entry below its target
 }
 
@@ -98,7 +99,7 @@ func systemView(c Config) view {
 	v.addSystem(device, devices...)
 	v.addSystem(device, c.Devices...)
 	if c.Isolation != None {
-		v.entries = append(v.entries, entry{source: TempFolder(c.Dir), target: "/tmp", access: readWrite, yields: true})
+		v.entries = append(v.entries, entry{source: TempFolder(c.Dir), target: "/tmp", access: readWrite, given: true, yields: true})
 		v.links = append(v.links, link{"/var/tmp", "/tmp"})
 	}
 	return v
@@ -113,6 +114,7 @@ func (v *view) addSystem(a access, paths ...string) {
 			continue
 		}
 		if e, err := hostEntry(p, p, a); err == nil {
+			e.given = false
 			v.entries = append(v.entries, e)
 		}
 	}
@@ -146,7 +148,7 @@ func hostEntry(source, target string, a access) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	return entry{source: real, target: filepath.Clean(target), access: a, file: !info.IsDir()}, nil
+	return entry{source: real, target: filepath.Clean(target), access: a, file: !info.IsDir(), given: true}, nil
 }
 
 // arrange keeps the last entry of each target and sorts parents first.
