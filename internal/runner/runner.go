@@ -29,7 +29,7 @@ type Spec struct {
 	Memory int64   `json:"memory,omitempty"` // bytes; 0: no limit
 	GPUs   int     `json:"gpus,omitempty"`   // whole devices
 
-	LogPath string `json:"log_path,omitempty"` // where stdout and stderr go; empty: the runner's own folder
+	LogPath string `json:"log_path,omitempty"` // where stdout and stderr go, for the caller to keep; empty: the runner's own folder
 }
 
 // Mount gives the work a folder or file of the host.

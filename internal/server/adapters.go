@@ -16,13 +16,7 @@ import (
 // roles lets SageMaker act as execution roles, by way of STS.
 type roles struct{ sts *sts.Service }
 
-// longestSessionName is STS's limit.
-const longestSessionName = 64
-
 func (r roles) Session(ctx context.Context, roleARN, name string, life time.Duration) (*sagemaker.Session, error) {
-	if len(name) > longestSessionName {
-		name = name[:longestSessionName]
-	}
 	creds, caller, err := r.sts.RoleSession(ctx, roleARN, name, sagemaker.Principal, life)
 	var refused *awsapi.Error
 	if errors.As(err, &refused) {

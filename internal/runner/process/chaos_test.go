@@ -273,7 +273,7 @@ func TestLogPath(t *testing.T) {
 	if err := r.Remove(t.Context(), "job"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(spec.LogPath); !os.IsNotExist(err) {
+	if _, err := os.Stat(spec.LogPath); err != nil {
 		t.Errorf("log after Remove: %v", err)
 	}
 }

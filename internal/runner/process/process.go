@@ -358,11 +358,6 @@ func (r *Runner) forget(it *item) error {
 	if err := syncFolder(r.work()); err != nil {
 		return err
 	}
-	if path := it.launch.Spec.LogPath; path != "" {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
 	return os.RemoveAll(gone)
 }
 

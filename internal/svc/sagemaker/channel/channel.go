@@ -188,14 +188,14 @@ func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, bucket string, file
 	for _, f := range files {
 		total += f.Size
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, copying := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, f := range files {
-		if ctx.Err() != nil {
+		if copying.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			if err := s.copyFile(ctx, as, bucket, f, root); err != nil {
+			if err := s.copyFile(copying, as, bucket, f, root); err != nil {
 				return err
 			}
 			progress(done.Add(f.Size), total)
