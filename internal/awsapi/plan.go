@@ -79,6 +79,15 @@ type field struct {
 	token    bool // filled in by clients that leave it out
 }
 
+// flatName is the member's name in XML and forms. A flattened list that has no
+// name of its own goes by that of its items.
+func (f *field) flatName() string {
+	if f.flat && f.kind == kindList && f.wire == f.member && f.elem.name != "" {
+		return f.elem.name
+	}
+	return f.wire
+}
+
 // structPlan is a compiled structure.
 type structPlan struct {
 	typ     reflect.Type
@@ -206,9 +215,8 @@ func (c *compiler) field(sf reflect.StructField) *field {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	f := &field{member: sf.Name}
 	words := strings.Split(sf.Tag.Get("aws"), ",")
-	f.wire = words[0]
+	f := &field{wire: words[0], member: words[0]}
 	f.shape = c.shape(t, sf.Tag, "")
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")

@@ -68,6 +68,9 @@ func (queryCodec) encodeInput(op *operation, in reflect.Value) (*outgoing, error
 }
 
 func (queryCodec) decodeOutput(op *operation, a *message, out reflect.Value) error {
+	if len(a.body) == 0 {
+		return nil
+	}
 	n, err := parseXML(a.body)
 	if err != nil {
 		return err
@@ -135,7 +138,7 @@ func (n *formNode) numbered() []*formNode {
 
 func bindFormStruct(p *structPlan, dst reflect.Value, n *formNode, f *faults) error {
 	for _, m := range p.fields {
-		k := n.kids[formName(m)]
+		k := n.kids[m.flatName()]
 		if k == nil {
 			if m.required && plain(m) {
 				f.missing(m)
@@ -149,15 +152,6 @@ func bindFormStruct(p *structPlan, dst reflect.Value, n *formNode, f *faults) er
 		f.leave()
 	}
 	return nil
-}
-
-// formName is a member's key: that of its items, for a flattened list whose
-// items have a name.
-func formName(m *field) string {
-	if m.flat && m.kind == kindList && m.elem.name != "" {
-		return m.elem.name
-	}
-	return m.wire
 }
 
 func bindForm(s *shape, dst reflect.Value, n *formNode, f *faults) error {
@@ -243,7 +237,7 @@ func (w *formWriter) add(key, value string) {
 func (w *formWriter) structure(prefix string, fields []*field, v reflect.Value) {
 	for _, m := range fields {
 		if x, ok := follow(v.Field(m.index)); ok {
-			w.value(prefix+formName(m), m.shape, x)
+			w.value(prefix+m.flatName(), m.shape, x)
 		}
 	}
 }

@@ -83,7 +83,11 @@ func (c restCodec) readBody(a *message, p *structPlan, dst reflect.Value, f *fau
 		}
 		f.enter(m)
 		defer f.leave()
-		return c.body.decode(a.body, m, m.fields, m.fields.fields, allocate(v), f)
+		root := m
+		if a.status != 0 {
+			root = nil // an answer is taken under whatever name it comes
+		}
+		return c.body.decode(a.body, root, m.fields, m.fields.fields, allocate(v), f)
 	}
 	return nil
 }
@@ -294,6 +298,9 @@ func splitHeaderList(values []string, elem *shape) []string {
 	var parts []string
 	var cur strings.Builder
 	for _, v := range values {
+		if v == "" {
+			continue
+		}
 		quoted := false
 		for i := 0; i < len(v); i++ {
 			switch c := v[i]; {

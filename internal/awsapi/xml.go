@@ -216,10 +216,7 @@ func bindXMLField(m *field, dst reflect.Value, n *xmlNode, f *faults) (found boo
 		}
 		return false, nil
 	}
-	name := m.wire
-	if m.flat && m.kind == kindList && m.elem.name != "" {
-		name = m.elem.name
-	}
+	name := m.flatName()
 	var matches []*xmlNode
 	for _, k := range n.kids {
 		if k.name == name {
@@ -322,12 +319,9 @@ func appendXMLStruct(b []byte, fields []*field, v reflect.Value) []byte {
 		if !ok && !(m.required && m.kind == kindList && !m.flat) {
 			continue
 		}
-		name := m.wire
+		name := m.flatName()
 		switch {
 		case m.flat && m.kind == kindList:
-			if m.elem.name != "" {
-				name = m.elem.name
-			}
 			for i := range x.Len() {
 				b = appendXML(b, name, m.elem, x.Index(i))
 			}

@@ -191,6 +191,9 @@ func (e *emitter) goType(name string) (string, error) {
 // fieldTag writes the facts of a member. awsapi/plan.go reads them back.
 func (e *emitter) fieldTag(parent *shape, m *member) (string, error) {
 	name := m.LocationName
+	if s := e.m.Shapes[m.Shape]; name == "" && parent.Payload == m.name && s.Type == "structure" {
+		name = first(s.LocationName, m.Shape) // a document's root is its type
+	}
 	if name == "" {
 		name = m.name
 	}
@@ -342,7 +345,11 @@ func (e *emitter) namespace() string {
 		return uri
 	}
 	for _, op := range e.ops {
-		for _, m := range e.m.Shapes[e.m.Operations[op].Input.Shape].Members {
+		in := e.m.Operations[op].Input
+		if in == nil {
+			continue
+		}
+		for _, m := range e.m.Shapes[in.Shape].Members {
 			if m.XMLNamespace.URI != "" {
 				return m.XMLNamespace.URI
 			}
