@@ -2,9 +2,9 @@ package tuning
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"time"
 
@@ -212,9 +212,8 @@ func (f *Family) suggest(job *Job, trials []*Trial, n int) ([]map[string]string,
 
 // trialName is the same whenever it is asked for.
 func trialName(job *Job, index int) string {
-	h := fnv.New32a()
-	fmt.Fprintf(h, "%s %v %d", job.ARN, job.Created.UnixNano(), index)
-	return fmt.Sprintf("%s-%03d-%08x", job.Request.HyperParameterTuningJobName, index+1, h.Sum32())
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %v %d", job.ARN, job.Created.UnixNano(), index))
+	return fmt.Sprintf("%s-%03d-%x", job.Request.HyperParameterTuningJobName, index+1, sum[:4])
 }
 
 // launch creates the training job of a trial. One that the training family
