@@ -11,29 +11,15 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/musher/musher/internal/model"
 	"github.com/musher/musher/internal/onnx/ort"
 	"github.com/musher/musher/internal/train/dataset"
 	"github.com/musher/musher/internal/train/features"
 	"github.com/musher/musher/internal/train/head"
-	"github.com/musher/musher/internal/vision"
-)
-
-// The files of a model folder.
-const (
-	modelFile = "model.onnx"
-	infoFile  = "model.json"
 )
 
 // ModelInfo is model.json, what one must know to use model.onnx.
-type ModelInfo struct {
-	Labels          []string           `json:"labels"` // class names, in the order of the outputs
-	Preprocess      vision.Preprocess  `json:"preprocess"`
-	Backbone        string             `json:"backbone"`
-	BackboneSHA256  string             `json:"backbone_sha256"`
-	Head            string             `json:"head"`
-	Hyperparameters map[string]string  `json:"hyperparameters"` // with the defaults that took effect
-	Metrics         map[string]float64 `json:"metrics"`
-}
+type ModelInfo = model.Info
 
 // writeModel writes the model folder's files whole or not at all; model.json,
 // which comes last, says that the model is there.
@@ -53,7 +39,7 @@ func (r *run) writeModel(ctx context.Context, h *head.Head, metrics map[string]f
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	path := filepath.Join(dir, modelFile)
+	path := filepath.Join(dir, model.File)
 	err = writeFile(path, func(w io.Writer) error {
 		_, err := g.WriteTo(w)
 		return err
@@ -61,14 +47,14 @@ func (r *run) writeModel(ctx context.Context, h *head.Head, metrics map[string]f
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	err = writeFile(filepath.Join(dir, infoFile), func(w io.Writer) error {
+	err = writeFile(filepath.Join(dir, model.InfoFile), func(w io.Writer) error {
 		_, err := w.Write(append(info, '\n'))
 		return err
 	}, func(string) error { return nil })
 	if err != nil {
 		return fmt.Errorf("write model: %w", errors.Join(err, os.Remove(path)))
 	}
-	r.say("model written and checked: %s", modelFile)
+	r.say("model written and checked: %s", model.File)
 	return nil
 }
 
@@ -162,7 +148,7 @@ type Evaluation struct {
 // Evaluate runs the model of a folder (model.onnx, model.json) over a folder of
 // class folders, whose names must be among the model's labels. Progress may be nil.
 func Evaluate(ctx context.Context, lib *ort.Library, modelDir, dataDir string, progress func(features.Progress)) (*Evaluation, error) {
-	info, err := readInfo(filepath.Join(modelDir, infoFile))
+	info, err := model.Read(modelDir)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate model: %w", err)
 	}
@@ -170,7 +156,7 @@ func Evaluate(ctx context.Context, lib *ort.Library, modelDir, dataDir string, p
 	if err != nil {
 		return nil, fmt.Errorf("evaluate model: %w", err)
 	}
-	set, err := logProbabilities(ctx, lib, filepath.Join(modelDir, modelFile), info, photos, progress)
+	set, err := logProbabilities(ctx, lib, filepath.Join(modelDir, model.File), info, photos, progress)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate model: %w", err)
 	}
@@ -202,21 +188,9 @@ func (e *Evaluation) add(logp []float32, label int) {
 	e.Accuracy++
 }
 
-func readInfo(path string) (*ModelInfo, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	info := &ModelInfo{}
-	if err := json.Unmarshal(b, info); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return info, info.Preprocess.Check()
-}
-
 // logProbabilities runs a whole model as if it were a backbone: the pipeline is
 // the same. Its results are not kept.
-func logProbabilities(ctx context.Context, lib *ort.Library, model string, info *ModelInfo, photos []dataset.Photo, progress func(features.Progress)) (*features.Set, error) {
+func logProbabilities(ctx context.Context, lib *ort.Library, path string, info *ModelInfo, photos []dataset.Photo, progress func(features.Progress)) (*features.Set, error) {
 	cache, err := os.MkdirTemp("", "musher-evaluate-")
 	if err != nil {
 		return nil, err
@@ -233,7 +207,7 @@ func logProbabilities(ctx context.Context, lib *ort.Library, model string, info 
 	return features.New(features.Config{
 		Cache: cache, Loader: loader, Progress: progress,
 		Backbone: features.Backbone{Dim: len(info.Labels), Open: func() (features.Network, error) {
-			s, err := lib.OpenSession(model, ort.Options{IntraThreads: 1, InterThreads: 1})
+			s, err := lib.OpenSession(path, ort.Options{IntraThreads: 1, InterThreads: 1})
 			return &network{s, info.Preprocess.Crop, len(info.Labels)}, err
 		}},
 	}).Features(ctx, paths)
