@@ -50,6 +50,7 @@ type Server struct {
 	gateway *awsapi.Gateway
 	metrics *metrics
 
+	buckets  *s3.Service
 	training *training.Family
 	tuning   *tuning.Family
 	hosting  *hosting.Family
@@ -145,7 +146,7 @@ func (s *Server) wire(ctx context.Context) error {
 	}
 	s.rootKey, s.rootSecret = identity.RootKey()
 	tokens := sts.New(sts.Options{Account: o.Account, Identities: identity})
-	buckets := s3.New(s3.Deps{DB: s.db, Blobs: s.blobs, Authorizer: identity, Log: log})
+	s.buckets = s3.New(s3.Deps{DB: s.db, Blobs: s.blobs, Authorizer: identity, Log: log})
 	bucketsAsCaller := &objects{}
 	router := serve.NewRouter(serve.Options{})
 	sm, err := s.wireSageMaker(roles{tokens}, bucketsAsCaller, router)
@@ -159,7 +160,7 @@ func (s *Server) wire(ctx context.Context) error {
 	},
 		identity.API(),
 		tokens.API(),
-		buckets.API(),
+		s.buckets.API(),
 		sm,
 		smruntime.New(smruntime.Deps{Router: router, Log: log}),
 	)
@@ -242,7 +243,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error {

@@ -104,21 +104,7 @@ func (s *Stage) Folder(ctx context.Context, as *awsapi.Caller, uri string, progr
 // Sweep removes folders that were not asked for since a time, except those
 // that keep says are in use.
 func (s *Stage) Sweep(since time.Time, keep func(folder string) bool) error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		folder := filepath.Join(s.dir, e.Name())
-		info, err := e.Info()
-		if err != nil || !info.ModTime().Before(since) || keep(folder) {
-			continue
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sagemaker.SweepFolders(s.dir, since, keep)
 }
 
 // file is an object and the path that it gets below the folder.
