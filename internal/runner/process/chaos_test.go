@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -299,5 +300,19 @@ func TestGPUsThatAreNotThere(t *testing.T) {
 	start(t, r, spec)
 	if s := awaitEnd(t, r, "job"); s.Phase != runner.Exited || s.ExitCode == 0 || !strings.Contains(s.Reason, "1000 GPUs") {
 		t.Errorf("status: %+v", s)
+	}
+}
+
+func TestCPUs(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("one CPU: nothing to limit")
+	}
+	r := open(t, t.TempDir(), options(t))
+	for cores, want := range map[float64]int{0: runtime.NumCPU(), 0.5: 1, 1: 1, 1000: runtime.NumCPU()} {
+		spec := probeJob(t, fmt.Sprintf("job-%g", cores), "cpus ")
+		spec.CPU = cores
+		if got := outcomes(t, r, spec); got["cpus "] != fmt.Sprint(want) {
+			t.Errorf("%g cores: %v", cores, got)
+		}
 	}
 }

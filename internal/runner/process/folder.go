@@ -41,6 +41,7 @@ type launch struct {
 	AcceptedAt  time.Time     `json:"accepted_at"`
 	BootID      string        `json:"boot_id"`
 	GPUs        []string      `json:"gpus,omitempty"` // indices of the devices given
+	CPUs        []int         `json:"cpus,omitempty"` // that it is bound to; none: all
 	System      []string      `json:"system,omitempty"`
 	OrphanGrace time.Duration `json:"orphan_grace"`
 	LogLimit    int64         `json:"log_limit"`

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -176,6 +177,7 @@ var probes = map[string]func(arg string) (string, error){
 		}
 		return filepath.Dir(f.Name()), f.Close()
 	},
+	"cpus": func(string) (string, error) { return fmt.Sprint(runtime.NumCPU()), nil },
 	"grow": grow,
 }
 

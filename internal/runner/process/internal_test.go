@@ -281,6 +281,27 @@ func TestPickGPUs(t *testing.T) {
 	}
 }
 
+func TestPickCPUs(t *testing.T) {
+	tests := []struct {
+		cores float64
+		all   []int
+		load  map[int]int
+		want  []int
+	}{
+		{0, []int{0, 1}, nil, nil},
+		{2, []int{0, 1}, nil, nil},
+		{0.5, []int{0, 1}, nil, []int{0}},
+		{1, []int{4, 5, 6}, map[int]int{4: 1}, []int{5}},
+		{2, []int{0, 1, 2, 3}, map[int]int{0: 1, 2: 2}, []int{1, 3}},
+		{1.5, []int{0, 1, 2}, map[int]int{1: 1}, []int{0, 2}},
+	}
+	for _, test := range tests {
+		if got := pickCPUs(test.cores, test.all, test.load); !slices.Equal(got, test.want) {
+			t.Errorf("%+v: got %v", test, got)
+		}
+	}
+}
+
 // A log that can't be written must not stop the work, and says what is missing.
 func TestLogOnAFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

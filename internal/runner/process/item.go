@@ -24,6 +24,7 @@ type item struct {
 	changed chan struct{} // closed at the next change of status
 	hold    *process      // its supervisor, while it is watched
 	closed  bool          // the runner has let go of it
+	bare    bool          // it runs without Landlock
 }
 
 func newItem(id string, f folder) *item {
@@ -57,6 +58,7 @@ func (it *item) refresh() (changed bool, err error) {
 	return changed, nil
 }
 
+// readStatus works out the status from the records. The caller holds it.mu.
 func (it *item) readStatus() (runner.Status, error) {
 	var s runner.Status
 	if ended, err := it.folder.read(statusFile, &s); err != nil || ended {
@@ -67,8 +69,15 @@ func (it *item) readStatus() (runner.Status, error) {
 	s = runner.Status{ID: it.id, Labels: it.launch.Spec.Labels, Phase: runner.Starting, StopAsked: it.folder.has(stopFile)}
 	if runs {
 		s.Phase, s.PID, s.StartedAt = runner.Running, run.PID, run.StartedAt
+		it.bare = !run.Landlock
 	}
 	return s, err
+}
+
+func (it *item) unconfined() bool {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	return it.bare
 }
 
 // stop records that the work is to end and tells its supervisor. One that is

@@ -36,6 +36,7 @@ type Runner struct {
 	options Options
 	boot    string
 	gpus    []string
+	cpus    []int
 	log     *slog.Logger
 
 	lock    *os.File
@@ -43,7 +44,8 @@ type Runner struct {
 	ctx     context.Context // done when the runner is closed
 	cancel  context.CancelFunc
 	tending sync.WaitGroup
-	warned  sync.Once // about a kernel without Landlock
+	warned  sync.Once  // about a kernel without Landlock
+	placing sync.Mutex // from the choice of devices until it is known
 
 	mu         sync.Mutex
 	items      map[string]*item
@@ -78,8 +80,12 @@ func open(dir string, o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	cpus, err := machineCPUs()
+	if err != nil {
+		return nil, err
+	}
 	r := &Runner{
-		dir: dir, options: o, boot: boot, gpus: machineGPUs(), log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		dir: dir, options: o, boot: boot, gpus: machineGPUs(), cpus: cpus, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		items: map[string]*item{}, accepting: map[string]chan struct{}{}, isolations: isolations(o.NoNamespaces),
 	}
 	if r.lock, err = lockPatiently(filepath.Join(dir, serverLock)); err != nil {
@@ -196,6 +202,10 @@ func (r *Runner) Start(ctx context.Context, spec runner.Spec) error {
 		return err
 	}
 	defer release()
+	if spec.GPUs > 0 || spec.CPU > 0 {
+		r.placing.Lock()
+		defer r.placing.Unlock()
+	}
 	it, err := r.record(spec)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", spec.ID, err)
@@ -244,8 +254,9 @@ func (r *Runner) record(spec runner.Spec) (*item, error) {
 		Spec: spec, AcceptedAt: time.Now(), BootID: r.boot, System: r.options.System,
 		OrphanGrace: r.options.OrphanGrace, LogLimit: r.options.LogLimit,
 	}
-	gpus, refused := pickGPUs(spec.GPUs, r.gpus, r.usedGPUs())
-	l.GPUs = gpus
+	usedGPUs, usedCPUs := r.used()
+	gpus, refused := pickGPUs(spec.GPUs, r.gpus, usedGPUs)
+	l.GPUs, l.CPUs = gpus, pickCPUs(spec.CPU, r.cpus, usedCPUs)
 	temp, err := os.MkdirTemp(r.work(), tempPrefix)
 	if err != nil {
 		return nil, err
@@ -284,17 +295,21 @@ func fillFolder(f folder, l launch, refused error) error {
 	return f.write(launchFile, l, true)
 }
 
-func (r *Runner) usedGPUs() map[string]bool {
-	used := map[string]bool{}
+// used tells which GPUs are taken, and how much work is bound to each CPU.
+func (r *Runner) used() (gpus map[string]bool, cpus map[int]int) {
+	gpus, cpus = map[string]bool{}, map[int]int{}
 	for _, it := range r.all() {
 		if it.current().Ended() {
 			continue
 		}
 		for _, g := range it.launch.GPUs {
-			used[g] = true
+			gpus[g] = true
+		}
+		for _, c := range it.launch.CPUs {
+			cpus[c]++
 		}
 	}
-	return used
+	return gpus, cpus
 }
 
 // Inspect implements runner.Runner.
@@ -395,6 +410,9 @@ func (r *Runner) refresh(it *item) {
 	if err != nil {
 		r.log.Error("cannot read the record of work", "id", it.id, "error", err)
 		return
+	}
+	if it.unconfined() {
+		r.warned.Do(func() { r.log.Warn("this kernel has no Landlock: work is isolated less than it could be") })
 	}
 	if changed && r.options.OnChange != nil {
 		r.options.OnChange(it.id)

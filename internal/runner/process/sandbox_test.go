@@ -115,8 +115,9 @@ func TestSandboxPowers(t *testing.T) {
 			want["status CapEff"] = "0000000000000000"
 		}
 		if namespaces {
-			want["stat "+dir] = denied // outside is not even there
-			want["procs "] = "2"       // itself and its supervisor
+			want["stat "+dir] = denied         // outside is not even there
+			want["list /proc/1/root"] = denied // the supervisor's root is the machine's
+			want["procs "] = "2"               // itself and its supervisor
 		}
 		check(t, r, spec, want)
 		inherited.Close()

@@ -134,6 +134,7 @@ func (s *supervisor) work() (runner.Status, error) {
 		status.Reason, status.ExitCode = "stopped before it started", 128+int(unix.SIGTERM)
 		return status, nil
 	}
+	kills := kernelKills()
 	copied, err := s.start(log)
 	if err != nil {
 		return status, err
@@ -145,8 +146,11 @@ func (s *supervisor) work() (runner.Status, error) {
 	s.watch()
 	s.sweep()
 	<-copied
-	status.Reason, status.PeakMemory = s.reason, s.peak
 	status.ExitCode, status.Signal = exitOf(*s.ended)
+	if status.Signal == "SIGKILL" && kernelKills() > kills {
+		s.reason = cmp.Or(s.reason, "out of memory: the machine was, and the kernel killed processes")
+	}
+	status.Reason, status.PeakMemory = s.reason, s.peak
 	return status, nil
 }
 
@@ -178,7 +182,7 @@ func (s *supervisor) sandbox(output *os.File) sandbox.Config {
 	spec := s.launch.Spec
 	c := sandbox.Config{
 		Command: spec.Command, Env: spec.Env, Dir: filepath.Clean(spec.Dir), Mounts: spec.Mounts,
-		System: s.launch.System, Output: output, Scratch: s.folder.path(scratchFolder),
+		System: s.launch.System, CPUs: s.launch.CPUs, Output: output, Scratch: s.folder.path(scratchFolder),
 	}
 	if s.jail != isolationNone {
 		c.Isolation = sandbox.Namespaces
@@ -193,6 +197,7 @@ func (s *supervisor) announce(status *runner.Status) error {
 	if err != nil {
 		return err
 	}
+	preferToKill(pid)
 	status.PID, status.StartedAt = pid, time.Now()
 	return s.folder.write(runningFile, running{PID: pid, StartedAt: status.StartedAt, Landlock: s.landlock}, false)
 }
@@ -301,7 +306,8 @@ func (s *supervisor) killAll() {
 // sweep kills what the command left behind and returns when all of it is gone.
 // Orphans become our children, so none is left when we have none.
 func (s *supervisor) sweep() {
-	for s.killAll(); !s.reap(); s.killAll() {
+	for !s.reap() {
+		s.killAll()
 		time.Sleep(sweepInterval)
 	}
 }

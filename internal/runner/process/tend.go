@@ -110,7 +110,9 @@ func (r *Runner) bury(it *item, s runner.Status) error {
 	if it.folder.has(statusFile) {
 		return nil
 	}
+	it.mu.Lock()
 	known, err := it.readStatus()
+	it.mu.Unlock()
 	if err != nil {
 		return err
 	}

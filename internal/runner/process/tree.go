@@ -110,3 +110,26 @@ func parseMemory(status []byte) int64 {
 	}
 	return sum
 }
+
+// preferToKill makes the kernel end this process, and what it starts, before
+// the server, if the machine runs out of memory.
+func preferToKill(pid int) {
+	// Best effort: it may have ended already.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("500"), 0)
+}
+
+// kernelKills tells how many processes the kernel has killed so far because
+// memory ran out; 0 if it doesn't count them.
+func kernelKills() int64 {
+	b, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\noom_kill "))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.ParseInt(string(line), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

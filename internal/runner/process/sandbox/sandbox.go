@@ -39,6 +39,7 @@ type Config struct {
 	Mounts  []runner.Mount
 	System  []string // more folders to read, such as the operator's Python
 	Devices []string // device files to use, such as /dev/nvidia0
+	CPUs    []int    // that the command may use; none: all
 	Output  *os.File // gets stdout and stderr
 
 	Isolation Isolation
@@ -112,6 +113,9 @@ func confineAndFork(c Config, v view, program string) (Child, error) {
 		if err := enterRoot(v, c.Scratch); err != nil {
 			return Child{}, err
 		}
+	}
+	if err := bindToCPUs(c.CPUs); err != nil {
+		return Child{}, err
 	}
 	if err := dropPrivileges(); err != nil {
 		return Child{}, err
