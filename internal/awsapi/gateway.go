@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"runtime/debug"
@@ -109,7 +110,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := g.run(c); err != nil {
 		code = g.fail(c, err)
 	} else if err := c.write(c.answer); err != nil {
-		code = "ClientDisconnected"
+		code = g.broken(c, err)
 	}
 	g.record(c, code, time.Since(start))
 	if code == "ClientDisconnected" || code == "BrokenAnswer" {
@@ -398,9 +399,19 @@ func (g *Gateway) fail(c *call, err error) string {
 		a.header[name] = values
 	}
 	if err := c.write(a); err != nil {
-		return "ClientDisconnected"
+		return g.broken(c, err)
 	}
 	return e.Code
+}
+
+// broken tells a client that left from an answer that we could not finish.
+func (g *Gateway) broken(c *call, err error) string {
+	var network *net.OpError
+	if errors.As(err, &network) || c.ctx.Err() != nil {
+		return "ClientDisconnected"
+	}
+	g.cfg.Log.Error("answer broke off", "request_id", c.req.ID, "service", c.req.Service, "operation", c.req.Operation, "error", err)
+	return "BrokenAnswer"
 }
 
 // write sends an answer.
