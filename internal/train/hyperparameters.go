@@ -34,7 +34,7 @@ type Hyperparameters struct {
 	Schedule       string // ScheduleCosine, ScheduleConstant or ScheduleStep
 	StepFactor     float64
 	StepEpochs     []int
-	Standardize    bool
+	Standardize    string
 	Seed           uint64
 
 	EarlyStopping          bool
@@ -88,9 +88,9 @@ type row struct {
 func defaults() *Hyperparameters {
 	return &Hyperparameters{
 		Backbone: DefaultBackbone, Head: HeadLinear, HiddenUnits: 256,
-		Epochs: 30, BatchSize: 64, Optimizer: head.AdamW, Momentum: 0.9,
+		Epochs: 30, BatchSize: 64, Optimizer: head.SGD, Momentum: 0.9,
 		Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
-		Schedule: ScheduleCosine, StepFactor: 0.1, Standardize: true, Seed: 1,
+		Schedule: ScheduleCosine, StepFactor: 0.1, Standardize: head.Scale, Seed: 1,
 		EarlyStoppingMinEpochs: 10, EarlyStoppingPatience: 5,
 		ValidationFraction: 0.2,
 	}
@@ -185,32 +185,30 @@ func unquote(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// learningRate is the default, which differs by optimiser: Adam's steps are
-// scaled by the gradients themselves.
-func learningRate(optimizer string) float64 {
-	if optimizer == head.SGD || optimizer == head.NAG {
-		return 0.003
+// rates are the defaults that depend on the optimizer. They were chosen by
+// validation accuracy and loss on photos of ten breeds of dog, 30 and 300 a
+// breed, with EfficientNet-Lite0; features are scaled to a mean square of 1, so
+// they should carry over to other backbones.
+func rates(optimizer string) (learningRate, weightDecay float64) {
+	switch optimizer {
+	case head.AdamW:
+		return 0.003, 1 // the decay is multiplied by the learning rate
+	case head.Adam:
+		return 0.003, 0.0001
+	default:
+		return 0.02, 0.03
 	}
-	return 0.001
-}
-
-// weightDecay is the default; decoupled decay is measured by the learning rate
-// and so is a larger number.
-func weightDecay(optimizer string) float64 {
-	if optimizer == head.AdamW {
-		return 0.01
-	}
-	return 0.0001
 }
 
 // settle works out what depends on several hyperparameters.
 func (h *Hyperparameters) settle(given map[string]string) error {
 	has := func(name string) bool { _, ok := given[name]; return ok }
+	learningRate, weightDecay := rates(h.Optimizer)
 	if !has("learning_rate") {
-		h.LearningRate = learningRate(h.Optimizer)
+		h.LearningRate = learningRate
 	}
 	if !has("weight_decay") {
-		h.WeightDecay = weightDecay(h.Optimizer)
+		h.WeightDecay = weightDecay
 	}
 	if has("num_layers") {
 		resnet := "resnet" + given["num_layers"]
@@ -320,7 +318,7 @@ func (h *Hyperparameters) table() []row {
 			return "lr_scheduler_step is not given"
 		}),
 		list("lr_scheduler_step", &h.StepEpochs, "epochs after which the learning rate steps, such as 10,20"),
-		boolean("standardize", &h.Standardize, "shift and scale features by the training data's mean and deviation"),
+		choice("standardize", &h.Standardize, "divide all features by one number, bring each to mean 0 and deviation 1, or leave them", head.Standardizations()...),
 		unsigned("seed", &h.Seed, "of the split, the shuffling, the first weights and dropout"),
 		boolean("early_stopping", &h.EarlyStopping, "stop when validation accuracy no longer rises, and keep the best epoch; else the last epoch is kept"),
 		integer("early_stopping_min_epochs", &h.EarlyStoppingMinEpochs, 1, 10000, "").when(stopping),

@@ -17,6 +17,21 @@ const (
 // Optimizers are all of them.
 func Optimizers() []string { return []string{SGD, NAG, Adam, AdamW} }
 
+// Ways to bring features to a scale at which a learning rate means the same for
+// every backbone.
+const (
+	// Scale divides all features by one number, so that their mean square is 1.
+	// Nothing else changes: features that hardly vary are not blown up.
+	Scale = "scale"
+	// PerFeature gives each feature mean 0 and deviation 1.
+	PerFeature = "feature"
+	// None takes features as they are.
+	None = "none"
+)
+
+// Standardizations are all of them.
+func Standardizations() []string { return []string{Scale, PerFeature, None} }
+
 // Config says how to train.
 type Config struct {
 	Hidden    int // units of the hidden layer; 0: no hidden layer, softmax regression
@@ -33,7 +48,7 @@ type Config struct {
 	Dropout        float64 // share of the last layer's inputs left out, 0 ≤ x < 1
 
 	Schedule      Schedule
-	Standardize   bool
+	Standardize   string // one of Standardizations
 	Seed          uint64
 	EarlyStopping *EarlyStopping // nil: all epochs, and the last one's weights
 	TopK          int            // also count a photo right whose class is among the k likeliest; 0: do not
@@ -96,6 +111,8 @@ func (c Config) check() error {
 	switch {
 	case !slices.Contains(Optimizers(), c.Optimizer):
 		return fmt.Errorf("optimizer %q is not one of %v", c.Optimizer, Optimizers())
+	case !slices.Contains(Standardizations(), c.Standardize):
+		return fmt.Errorf("standardization %q is not one of %v", c.Standardize, Standardizations())
 	case c.Epochs < 1 || c.Batch < 1 || c.Hidden < 0:
 		return fmt.Errorf("%d epochs, batches of %d, %d hidden units", c.Epochs, c.Batch, c.Hidden)
 	case !(c.LearningRate > 0) || math.IsInf(c.LearningRate, 0):

@@ -118,7 +118,7 @@ func (h *Head) Evaluate(lib *ort.Library, d Data, k int) (Score, error) {
 	return s.score(identity(h.n.dim), d, h.params, k)
 }
 
-// standardizer turns features into ones of mean 0 and deviation 1.
+// standardizer shifts and scales features.
 type standardizer struct{ mean, scale []float32 }
 
 func identity(dim int) *standardizer {
@@ -129,33 +129,53 @@ func identity(dim int) *standardizer {
 	return s
 }
 
-// standardize learns from the training data. A feature that never changes, and
-// so says nothing, is only shifted.
+// scale learns the one number that brings the training data's mean square to 1.
+func scale(rows [][]float32) *standardizer {
+	squares := 0.0
+	for _, row := range rows {
+		for _, v := range row {
+			squares += float64(v) * float64(v)
+		}
+	}
+	s := identity(len(rows[0]))
+	if rms := math.Sqrt(squares / float64(len(rows)*len(rows[0]))); rms > 0 {
+		for i := range s.scale {
+			s.scale[i] = float32(1 / rms)
+		}
+	}
+	return s
+}
+
+// standardize learns each feature's mean and deviation. A feature that never
+// changes, and so says nothing, is only shifted.
 func standardize(rows [][]float32) *standardizer {
-	dim := len(rows[0])
-	sum, squares := make([]float64, dim), make([]float64, dim)
-	for _, row := range rows {
-		for i, v := range row {
-			sum[i] += float64(v)
-		}
-	}
-	for i := range sum {
-		sum[i] /= float64(len(rows))
-	}
-	for _, row := range rows {
-		for i, v := range row {
-			d := float64(v) - sum[i]
-			squares[i] += d * d
-		}
-	}
-	s := identity(dim)
+	mean, variance := moments(rows)
+	s := identity(len(mean))
 	for i := range s.mean {
-		s.mean[i] = float32(sum[i])
-		if dev := math.Sqrt(squares[i] / float64(len(rows))); dev > 1e-6*max(math.Abs(sum[i]), 1e-6) {
+		s.mean[i] = float32(mean[i])
+		if dev := math.Sqrt(variance[i]); dev > 1e-6*max(math.Abs(mean[i]), 1e-6) {
 			s.scale[i] = float32(1 / dev)
 		}
 	}
 	return s
+}
+
+// moments gives each feature's mean and variance.
+func moments(rows [][]float32) (mean, variance []float64) {
+	mean, variance = make([]float64, len(rows[0])), make([]float64, len(rows[0]))
+	n := float64(len(rows))
+	for _, row := range rows {
+		for i, v := range row {
+			mean[i] += float64(v) / n
+		}
+	}
+	for _, row := range rows {
+		for i, v := range row {
+			d := float64(v) - mean[i]
+			variance[i] += d * d / n
+		}
+	}
+	return mean, variance
 }
 
 // apply writes the standardised row to dst.

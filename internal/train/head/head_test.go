@@ -62,7 +62,7 @@ func blobs(n, dim, classes int, apart float64, seed uint64) Data {
 func config() Config {
 	return Config{
 		Optimizer: AdamW, Epochs: 5, Batch: 16, LearningRate: 0.01, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
-		WeightDecay: 0.01, Standardize: true, Seed: 1,
+		WeightDecay: 0.01, Standardize: PerFeature, Seed: 1,
 	}
 }
 
@@ -327,9 +327,9 @@ func TestTheHeadTakesRawFeatures(t *testing.T) {
 	for i := range valid.Rows {
 		valid.Rows[i][0], valid.Rows[i][1] = 7, valid.Rows[i][1]*1e4
 	}
-	for _, hidden := range []int{0, 8} {
+	for i, hidden := range []int{0, 8, 0} {
 		c := config()
-		c.Hidden, c.TopK = hidden, 2
+		c.Hidden, c.TopK, c.Standardize = hidden, 2, Standardizations()[i]
 		r, err := Train(lib, c, 5, train, valid, goOn)
 		if err != nil {
 			t.Fatal(err)

@@ -129,7 +129,10 @@ func newTrainer(lib *ort.Library, c Config, classes int, train, valid Data) (_ *
 			t.close()
 		}
 	}()
-	if c.Standardize {
+	switch c.Standardize {
+	case Scale:
+		t.std = scale(train.Rows)
+	case PerFeature:
 		t.std = standardize(train.Rows)
 	}
 	for i := range t.order {
