@@ -47,8 +47,9 @@ type commands struct {
 	Env     envCommand     `cmd:"" help:"Print the variables that point AWS clients at the server."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
-	Train     trainCommand     `cmd:"" hidden:"" help:"Run the built-in algorithm on a job's folder (started by the server)."`
-	Supervise superviseCommand `cmd:"" hidden:"" help:"Look after one piece of work (started by the server)."`
+	Train      trainCommand      `cmd:"" hidden:"" help:"Run the built-in algorithm on a job's folder (started by the server)."`
+	ServeModel serveModelCommand `cmd:"" hidden:"" help:"Answer for a model on a Unix socket (started by the server)."`
+	Supervise  superviseCommand  `cmd:"" hidden:"" help:"Look after one piece of work (started by the server)."`
 }
 
 // Main runs a command line and returns the exit code.
