@@ -40,9 +40,13 @@ func EncodeRequest(m *ServiceModel, operation string, in any) (*Outgoing, error)
 	if err != nil {
 		return nil, err
 	}
+	header := http.Header{}
+	for name, values := range q.header { // names as net/http will look them up
+		header[http.CanonicalHeaderKey(name)] = values
+	}
 	return &Outgoing{
 		Method: q.method, Path: q.path, Query: encodeQuery(q.query),
-		Header: q.header, Body: q.body, Stream: q.stream,
+		Header: header, Body: q.body, Stream: q.stream,
 	}, nil
 }
 

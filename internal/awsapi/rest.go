@@ -70,9 +70,11 @@ func (c restCodec) readBody(a *message, p *structPlan, dst reflect.Value, f *fau
 	case kindStream:
 		stream(v)
 	case kindBlob:
-		if a.body != nil || m.required {
-			v.SetBytes(slices.Concat([]byte{}, a.body))
+		body := a.body
+		if body == nil && m.required {
+			body = []byte{} // an empty body is there, too
 		}
+		v.SetBytes(body)
 	case kindString:
 		if len(a.body) > 0 || m.required {
 			allocate(v).SetString(string(a.body))

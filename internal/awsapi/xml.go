@@ -34,17 +34,9 @@ func (xmlBody) decode(body []byte, root *field, p *structPlan, fields []*field, 
 }
 
 func (xmlBody) encode(op *operation, root *field, p *structPlan, fields []*field, v reflect.Value) []byte {
-	name, ns := op.ResultRoot, op.model.XMLNamespace
-	if name == "" {
-		name = op.Name + "Result"
-	}
+	name, ns := firstOf(op.ResultRoot, op.Name+"Result"), op.model.XMLNamespace
 	if root != nil {
-		if op.ResultRoot == "" {
-			name = root.wire
-		}
-		if root.ns != "" {
-			ns = root.ns
-		}
+		name, ns = root.wire, firstOf(root.ns, ns)
 	}
 	b := append([]byte(xmlHead), '<')
 	b = append(b, name...)

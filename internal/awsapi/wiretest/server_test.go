@@ -174,8 +174,8 @@ func (w *world) getObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 		ETag: etag(o.data), LastModified: ptr(day), ContentType: &o.kind, Metadata: o.meta, ContentEncoding: o.encoding,
 	}
 	if in.Range != nil {
-		var from, to int
-		fmt.Sscanf(*in.Range, "bytes=%d-%d", &from, &to)
+		from, to := 0, len(data)-1
+		_, _ = fmt.Sscanf(*in.Range, "bytes=%d-%d", &from, &to) // the end may be open
 		out.ContentRange = ptr(fmt.Sprintf("bytes %d-%d/%d", from, to, len(data)))
 		data = data[from : to+1]
 	}
