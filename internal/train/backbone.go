@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/musher/musher/internal/model"
 	"github.com/musher/musher/internal/onnx/graph"
 	"github.com/musher/musher/internal/onnx/ort"
 	"github.com/musher/musher/internal/train/features"
@@ -27,12 +28,8 @@ type Backbone struct {
 // hyperparameter backbone.
 type Resolver func(ctx context.Context, name string) (Backbone, error)
 
-// The names that inputs and outputs have in the models written here.
-const (
-	inputName    = "image"
-	featuresName = "features"
-	outputName   = "log_probabilities"
-)
+// featuresName is the output of a backbone, and what heads read.
+const featuresName = "features"
 
 // backbone is a Backbone made ready: its graph cut down to the features.
 type backbone struct {
@@ -79,7 +76,7 @@ func trim(g *graph.Graph) error {
 	if len(g.Inputs) != 1 {
 		return fmt.Errorf("it has %d inputs; one is expected", len(g.Inputs))
 	}
-	return errors.Join(g.Rename(out, featuresName), g.Rename(g.Inputs[0].Name, inputName))
+	return errors.Join(g.Rename(out, featuresName), g.Rename(g.Inputs[0].Name, model.Input))
 }
 
 // checkShapes gives the number of features.
@@ -107,11 +104,11 @@ func (b *backbone) classifier(head *graph.Graph) (*graph.Graph, error) {
 
 // open prepares the backbone to run in the calling thread.
 func (b *backbone) open(lib *ort.Library) (features.Network, error) {
-	model, err := b.graph.Marshal()
+	onnx, err := b.graph.Marshal()
 	if err != nil {
 		return nil, err
 	}
-	session, err := lib.NewSession(model, ort.Options{IntraThreads: 1, InterThreads: 1})
+	session, err := lib.NewSession(onnx, ort.Options{IntraThreads: 1, InterThreads: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@
 //	JOB/input/config/{hyperparameters,inputdataconfig,resourceconfig}.json
 //	JOB/input/data/CHANNEL/…     photos; which layouts are understood: package dataset
 //	JOB/model/model.onnx         written: "image" [N,3,S,S] → "log_probabilities" [N,C]
-//	JOB/model/model.json         written last: ModelInfo
+//	JOB/model/model.json         written last: model.Info
 //	JOB/output/failure           written when Run fails: why, at most 1,024 characters
 //
 // Its parts: dataset finds and splits the photos, features runs the backbone and

@@ -44,7 +44,10 @@ func Run(ctx context.Context, job Job) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, r.writeFailure(err.Error()))
+	if failed := r.writeFailure(err.Error()); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 // run is a job under way.

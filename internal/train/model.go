@@ -18,9 +18,6 @@ import (
 	"github.com/musher/musher/internal/train/head"
 )
 
-// ModelInfo is model.json, what one must know to use model.onnx.
-type ModelInfo = model.Info
-
 // writeModel writes the model folder's files whole or not at all; model.json,
 // which comes last, says that the model is there.
 func (r *run) writeModel(ctx context.Context, h *head.Head, metrics map[string]float64) error {
@@ -32,7 +29,7 @@ func (r *run) writeModel(ctx context.Context, h *head.Head, metrics map[string]f
 	if err != nil {
 		return fmt.Errorf("write model: %w", err)
 	}
-	info, err := json.MarshalIndent(ModelInfo{
+	info, err := json.MarshalIndent(model.Info{
 		Labels: r.data.Classes, Preprocess: r.backbone.Preprocess, Backbone: r.h.Backbone, BackboneSHA256: r.backbone.SHA256,
 		Head: r.h.Head, Hyperparameters: r.h.Effective(), Metrics: metrics,
 	}, "", "  ")
@@ -190,7 +187,7 @@ func (e *Evaluation) add(logp []float32, label int) {
 
 // logProbabilities runs a whole model as if it were a backbone: the pipeline is
 // the same. Its results are not kept.
-func logProbabilities(ctx context.Context, lib *ort.Library, path string, info *ModelInfo, photos []dataset.Photo, progress func(features.Progress)) (*features.Set, error) {
+func logProbabilities(ctx context.Context, lib *ort.Library, path string, info *model.Info, photos []dataset.Photo, progress func(features.Progress)) (*features.Set, error) {
 	cache, err := os.MkdirTemp("", "musher-evaluate-")
 	if err != nil {
 		return nil, err

@@ -165,8 +165,13 @@ func TestAppend(t *testing.T) {
 	}
 	got := parse(t, marshal(t, g))
 	var ops, consts []string
+	names := map[string]bool{}
 	for _, n := range got.Nodes {
 		ops = append(ops, n.Op)
+		names[n.Name] = true
+	}
+	if len(names) != len(got.Nodes) {
+		t.Errorf("%d nodes share %d names", len(got.Nodes), len(names))
 	}
 	for _, c := range got.Consts {
 		consts = append(consts, string(c.Name))

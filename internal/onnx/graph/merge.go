@@ -179,8 +179,9 @@ func (n *Node) subgraphs() []*Graph {
 // Append joins two graphs: wires maps inputs of second to values of first. The
 // result has first's inputs and those of second that are not wired, and the
 // outputs of second (Prune before or after drops what nobody needs). Names of
-// second that first has as well get the prefix "NAME/", NAME being second's;
-// inputs and outputs of second keep theirs and so must not collide.
+// second, of values and of nodes, that first has as well get the prefix "NAME/",
+// NAME being second's; inputs and outputs of second keep theirs and so must not
+// collide.
 //
 // Both graphs must be written for the same version of the operators. Their
 // tensors are shared with the result; their nodes are copied.
@@ -242,6 +243,7 @@ func Append(first, second *Graph, wires map[string]Value) (*Graph, error) {
 		names[v] = Value(second.Name+"/") + v
 	}
 	renameAll(tail, names)
+	renameNodes(out, tail, second.Name+"/")
 	out.Consts = append(out.Consts, tail.Consts...)
 	out.Nodes = append(out.Nodes, tail.Nodes...)
 	out.b = builder{}
@@ -249,6 +251,20 @@ func Append(first, second *Graph, wires map[string]Value) (*Graph, error) {
 		return fail("%w", err)
 	}
 	return out, nil
+}
+
+// renameNodes puts a prefix to the names of tail's nodes that head's have too:
+// ONNX Runtime wants those to differ as well.
+func renameNodes(head, tail *Graph, prefix string) {
+	taken := map[string]bool{}
+	for _, n := range head.Nodes {
+		taken[n.Name] = true
+	}
+	for _, n := range tail.Nodes {
+		if n.Name != "" && taken[n.Name] {
+			n.Name = prefix + n.Name
+		}
+	}
 }
 
 // clone copies what renaming changes; tensor data is shared.
