@@ -70,11 +70,11 @@ func (c restCodec) readBody(a *message, p *structPlan, dst reflect.Value, f *fau
 	case kindStream:
 		stream(v)
 	case kindBlob:
-		body := a.body
-		if body == nil && m.required {
-			body = []byte{} // an empty body is there, too
+		if len(a.body) > 0 {
+			v.SetBytes(a.body)
+		} else if m.required {
+			v.SetBytes([]byte{}) // an empty body is there, too
 		}
-		v.SetBytes(body)
 	case kindString:
 		if len(a.body) > 0 || m.required {
 			allocate(v).SetString(string(a.body))
