@@ -19,7 +19,8 @@ type headers struct {
 	Expires, WebsiteRedirectLocation, Tagging, StorageClass, ACL                    *string
 	GrantFullControl, GrantRead, GrantReadACP, GrantWriteACP                        *string
 	ServerSideEncryption, SSEKMSKeyId, SSEKMSEncryptionContext                      *string
-	SSECustomerAlgorithm, ObjectLockMode, ObjectLockLegalHoldStatus                 *string
+	SSECustomerAlgorithm, SSECustomerKey, SSECustomerKeyMD5                         *string
+	ObjectLockMode, ObjectLockLegalHoldStatus                                       *string
 	ObjectLockEventHold                                                             *string
 	BucketKeyEnabled                                                                *bool
 	Metadata                                                                        map[string]string
@@ -70,6 +71,8 @@ func (h *headers) refuse() error {
 		return badRequest("AccessControlListNotSupported", "The bucket does not allow ACLs")
 	case h.SSECustomerAlgorithm != nil:
 		return notImplemented("encryption with customer-provided keys")
+	case anySet(h.SSECustomerKey, h.SSECustomerKeyMD5):
+		return invalidArgument("x-amz-server-side-encryption", "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.")
 	case anySet(h.ObjectLockMode, h.ObjectLockLegalHoldStatus, h.ObjectLockEventHold):
 		return invalidRequest("Bucket is missing Object Lock Configuration")
 	case !slices.Contains([]string{"", "AES256", "aws:kms", "aws:kms:dsse"}, value(h.ServerSideEncryption)):
@@ -92,13 +95,16 @@ func checkStorageClass(class string) error {
 // storedEncoding removes aws-chunked, which describes the request and not the
 // object.
 func storedEncoding(header string) string {
+	if !strings.Contains(header, "aws-chunked") {
+		return header
+	}
 	var kept []string
 	for coding := range strings.SplitSeq(header, ",") {
 		if coding = strings.TrimSpace(coding); coding != "" && coding != "aws-chunked" {
 			kept = append(kept, coding)
 		}
 	}
-	return strings.Join(kept, ",")
+	return strings.Join(kept, ", ")
 }
 
 // Limits of object tags.

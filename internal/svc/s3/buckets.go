@@ -170,7 +170,7 @@ func (s *Service) listBuckets(ctx context.Context, in *ListBucketsInput) (*ListB
 	if in.MaxBuckets != nil {
 		limit = int(*in.MaxBuckets)
 	}
-	out := &ListBucketsOutput{Owner: ownerOf(ctx), Prefix: in.Prefix}
+	out := &ListBucketsOutput{Buckets: []*Bucket{}, Owner: ownerOf(ctx), Prefix: in.Prefix}
 	err := s.view(ctx, func(t *tables) error {
 		return t.buckets.Scan(t.tx, r, func(name string, b *bucket) (bool, error) {
 			if in.BucketRegion != nil && *in.BucketRegion != b.Region {

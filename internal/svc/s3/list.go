@@ -121,12 +121,17 @@ func successor(s string) string {
 	return ""
 }
 
+// spelling turns a query's encoding into that of keys in listings. A space
+// becomes %20, which every decoder understands, whether or not it takes a plus
+// for one.
+var spelling = strings.NewReplacer("%2F", "/", "+", "%20")
+
 // urlEncoder returns how keys are written in a listing.
 func urlEncoder(encodingType *string) func(string) string {
 	if value(encodingType) != "url" {
 		return func(s string) string { return s }
 	}
-	return func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "%2F", "/") }
+	return func(s string) string { return spelling.Replace(url.QueryEscape(s)) }
 }
 
 // pageSize validates max-keys and its kin.
@@ -185,7 +190,7 @@ func (s *Service) listObjectsV2(ctx context.Context, in *ListObjectsV2Input) (*L
 		return nil, err
 	}
 	q := query{prefix: value(in.Prefix), delimiter: value(in.Delimiter), after: value(in.StartAfter), max: limit}
-	if in.ContinuationToken != nil {
+	if value(in.ContinuationToken) != "" {
 		if q.after, err = parseToken(*in.ContinuationToken); err != nil {
 			return nil, err
 		}
@@ -241,8 +246,9 @@ func render(p page, encode func(string) string, owner *Owner) (contents []*Objec
 	return contents, prefixes
 }
 
+// encoded repeats a member of the request in the answer, if it says anything.
 func encoded(s *string, encode func(string) string) *string {
-	if s == nil {
+	if value(s) == "" {
 		return nil
 	}
 	return new(encode(*s))

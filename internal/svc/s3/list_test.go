@@ -173,7 +173,7 @@ func TestToken(t *testing.T) {
 
 func TestURLEncoder(t *testing.T) {
 	encode := urlEncoder(new("url"))
-	if got := encode("a b+c/ä\x01"); got != "a+b%2Bc/%C3%A4%01" {
+	if got := encode("a b+c/ä\x01"); got != "a%20b%2Bc/%C3%A4%01" {
 		t.Error(got)
 	}
 	if got := urlEncoder(nil)("a b"); got != "a b" {

@@ -336,7 +336,9 @@ func checkWhole(o *object, in *CompleteMultipartUploadInput) error {
 	if err != nil {
 		return err
 	}
-	if sum, ok := sums[o.SumAlgorithm]; ok && o.SumType == fullObject && sum != o.Sum {
+	// Clients send a composite checksum with and without its number of parts.
+	bare, _, _ := strings.Cut(o.Sum, "-")
+	if sum, ok := sums[o.SumAlgorithm]; ok && sum != o.Sum && sum != bare {
 		return badRequest("BadDigest", "The %s you specified did not match the calculated checksum.", o.SumAlgorithm)
 	}
 	return nil

@@ -141,6 +141,9 @@ func (s *Service) find(ctx context.Context, in *HeadObjectInput) (*object, span,
 	if in.SSECustomerAlgorithm != nil {
 		return nil, span{}, invalidRequest("The encryption parameters are not applicable to this object.")
 	}
+	if r := awsapi.RequestFrom(ctx).HTTP; r != nil && r.Header.Get("X-Amz-Server-Side-Encryption") != "" {
+		return nil, span{}, invalidArgument("x-amz-server-side-encryption", "x-amz-server-side-encryption header is not supported for this operation.")
+	}
 	c := conditions{in.IfMatch, in.IfNoneMatch, in.IfModifiedSince, in.IfUnmodifiedSince}
 	o, err := s.lookUp(ctx, in.Bucket, in.Key, in.ExpectedBucketOwner, in.VersionId, c)
 	if err != nil {

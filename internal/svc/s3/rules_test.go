@@ -235,7 +235,7 @@ func TestTags(t *testing.T) {
 }
 
 func TestStoredEncoding(t *testing.T) {
-	for header, want := range map[string]string{"": "", "aws-chunked": "", "aws-chunked,gzip": "gzip", "gzip, br": "gzip,br"} {
+	for header, want := range map[string]string{"": "", "aws-chunked": "", "aws-chunked,gzip": "gzip", "gzip,br": "gzip,br", "aws-chunked, gzip,br": "gzip, br"} {
 		if got := storedEncoding(header); got != want {
 			t.Errorf("%q: %q", header, got)
 		}
@@ -253,6 +253,7 @@ func TestRefusedAttributes(t *testing.T) {
 		"public":        {&PutObjectInput{ACL: new("public-read")}, "AccessControlListNotSupported"},
 		"grant":         {&PutObjectInput{GrantRead: new("id=x")}, "AccessControlListNotSupported"},
 		"own key":       {&PutObjectInput{SSECustomerAlgorithm: new("AES256")}, "NotImplemented"},
+		"key without":   {&PutObjectInput{SSECustomerKey: new("key")}, "InvalidArgument"},
 		"lock":          {&PutObjectInput{ObjectLockMode: new("GOVERNANCE")}, "InvalidRequest"},
 		"encryption":    {&PutObjectInput{ServerSideEncryption: new("rot13")}, "InvalidArgument"},
 		"key alone":     {&PutObjectInput{SSEKMSKeyId: new("key")}, "InvalidArgument"},

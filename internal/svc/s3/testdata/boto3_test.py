@@ -249,6 +249,7 @@ class Listings(Case):
         self.assertEqual((got["KeyCount"], got["IsTruncated"], got["MaxKeys"]), (2, False, 1000))
         self.assertEqual(self.s3.list_objects_v2(Bucket=self.bucket, MaxKeys=0)["KeyCount"], 0)
         self.fails("InvalidArgument", self.s3.list_objects_v2, 400, Bucket=self.bucket, ContinuationToken="?")
+        self.assertEqual(self.s3.list_buckets(Prefix="no-such-prefix")["Buckets"], [])
 
 
 class Copies(Case):
@@ -342,6 +343,11 @@ class Multipart(Case):
             self.assertEqual(self.get("k", ChecksumMode="ENABLED")["ChecksumType"], kind)
             del etags
         self.fails("InvalidRequest", self.start, 400, ChecksumAlgorithm="SHA1", ChecksumType="FULL_OBJECT")
+        upload = self.start(ChecksumAlgorithm="SHA256")
+        etag = self.part(upload, 1, b, ChecksumAlgorithm="SHA256")
+        with self.assertRaises(botocore.exceptions.ClientError) as caught:
+            self.complete(upload, (1, etag), ChecksumSHA256=base64.b64encode(bytes(32)).decode())
+        self.assertEqual(code_of(caught.exception), "BadDigest")
 
     def test_errors(self):
         upload = self.start()
