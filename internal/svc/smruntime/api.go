@@ -43,7 +43,8 @@ func (h *handlers) invokeEndpoint(ctx context.Context, in *InvokeEndpointInput) 
 		return nil, explain(r, in, err)
 	}
 	if res.Status != 200 {
-		return nil, modelError(r, in, res.Status, string(res.Body), fmt.Sprintf("Received %s (%d) from primary with message %q", whose(res.Status), res.Status, res.Body))
+		text := strings.TrimSpace(strings.ToValidUTF8(string(res.Body), "�"))
+		return nil, modelError(r, in, res.Status, text, fmt.Sprintf("Received %s (%d) from primary with message \"%s\"", whose(res.Status), res.Status, text))
 	}
 	out := &InvokeEndpointOutput{Body: res.Body, InvokedProductionVariant: &res.Variant}
 	if res.ContentType != "" {
