@@ -238,6 +238,9 @@ func (s *Server) RootKey() (accessKeyID, secret string) { return s.rootKey, s.ro
 // order: the network first, the store last.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.close()
+	if err := s.hosting.Adopt(ctx); err != nil {
+		return err
+	}
 	front := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),

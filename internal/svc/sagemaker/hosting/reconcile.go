@@ -139,6 +139,8 @@ func (f *Family) bringUp(ctx context.Context, row *Endpoint) (time.Duration, err
 	for _, in := range instances {
 		up, crashes, why, err := f.tend(ctx, row, d, in)
 		switch {
+		case err != nil && time.Since(d.Since) > f.healthTimeout(d):
+			return 0, f.giveUp(ctx, row, fmt.Sprintf("could not start an instance of variant %s: %v", in.variant, err))
 		case err != nil:
 			return 0, err
 		case crashes >= startAttempts:
@@ -270,7 +272,7 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	return f.Runner.Start(ctx, runner.Spec{
 		ID:      in.id(),
 		Labels:  map[string]string{"kind": "endpoint", "endpoint": row.Name, "variant": in.variant},
-		Command: append(append([]string{}, f.Server...), v.Folder, target.Socket),
+		Command: append(append([]string{}, f.Server...), "--model", v.Folder, "--socket", target.Socket),
 		Env:     env, Dir: dir, LogPath: filepath.Join(dir, "log"),
 		Mounts: append([]runner.Mount{{Source: v.Folder, ReadOnly: true}}, f.Mounts...),
 	})

@@ -92,6 +92,14 @@ func (f *Family) interrupt(name string) {
 }
 
 func (f *Family) launch(ctx context.Context, job *Job) error {
+	// A server that died right after it had started the process could not write
+	// so. The process has its folder: it must not be laid out anew.
+	switch _, err := f.Runner.Inspect(ctx, workID(job)); {
+	case err == nil:
+		return f.launched(ctx, job)
+	case !errors.Is(err, runner.ErrNotFound):
+		return err
+	}
 	session, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job), sessionLife(job))
 	if err != nil {
 		return err
@@ -114,14 +122,21 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 			return fmt.Errorf("data download failed for channel %s: %w", c.ChannelName, err)
 		}
 	}
+	// From here on Sweep keeps its hands off the data.
+	if err := f.update(ctx, job, func(_ time.Time, j *Job) { j.Inputs = inputs }); err != nil {
+		return err
+	}
 	if err := f.layOut(job, inputs); err != nil {
 		return err
 	}
 	if err := f.Runner.Start(ctx, f.spec(job, inputs, session, provided)); err != nil {
 		return err
 	}
-	err = f.update(ctx, job, func(now time.Time, j *Job) {
-		j.Inputs = inputs
+	return f.launched(ctx, job)
+}
+
+func (f *Family) launched(ctx context.Context, job *Job) error {
+	err := f.update(ctx, job, func(now time.Time, j *Job) {
 		if j.Started.IsZero() {
 			j.Started = now
 		}

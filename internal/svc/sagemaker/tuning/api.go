@@ -92,7 +92,7 @@ func (f *Family) create(ctx context.Context, in *sagemaker.CreateHyperParameterT
 		return f.Tags.Create(tx, job.ARN, in.Tags)
 	})
 	if errors.Is(err, state.ErrExists) {
-		return nil, awsapi.Errorf("ResourceInUse", "Hyper parameter tuning job names must be unique within an AWS account and region, and a tuning job with this name already exists (%s)", job.ARN)
+		return nil, awsapi.Errorf("ResourceInUse", "A hyperparameter tuning job with the name, %s, already exists. Choose a different name.", in.HyperParameterTuningJobName)
 	}
 	if err != nil {
 		return nil, err

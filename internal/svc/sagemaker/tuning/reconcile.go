@@ -155,7 +155,7 @@ func (f *Family) startMore(ctx context.Context, job *Job, trials []*Trial) (all 
 		most = *n
 	}
 	if total >= most {
-		return trials, outcome(trials), allFailed, nil
+		return trials, outcome(trials), allFailed(trials), nil
 	}
 	free := min(most-total, cfg.ResourceLimits.MaxParallelTrainingJobs-count(trials, (*Trial).Running))
 	if free <= 0 {
@@ -163,7 +163,7 @@ func (f *Family) startMore(ctx context.Context, job *Job, trials []*Trial) (all 
 	}
 	values, err := f.suggest(job, trials, int(free))
 	if errors.Is(err, hpo.ErrExhausted) {
-		return trials, outcome(trials), allFailed, nil
+		return trials, outcome(trials), allFailed(trials), nil
 	}
 	if err != nil {
 		return trials, failed, fmt.Sprintf("InternalServerError: no next trial: %v", err), nil
@@ -182,7 +182,9 @@ func (f *Family) startMore(ctx context.Context, job *Job, trials []*Trial) (all 
 	return trials, "", "", nil
 }
 
-const allFailed = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+func allFailed(trials []*Trial) string {
+	return fmt.Sprintf("No training job succeeded after %d attempts. Please take a look at the training job failures to get more details.", len(trials))
+}
 
 // outcome is the end of a job whose trials are all started.
 func outcome(trials []*Trial) string {

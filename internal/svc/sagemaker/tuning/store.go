@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/hpo"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/sagemaker"
@@ -88,7 +89,7 @@ func trialKey(job string, index int) string { return state.Key(job, fmt.Sprintf(
 func (s store) get(tx *state.Tx, name string) (job *Job, trials []*Trial, err error) {
 	job, err = s.jobs.Get(tx, name)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil, nil, sagemaker.Invalid("Requested resource not found.")
+		return nil, nil, awsapi.Errorf("ResourceNotFound", "Amazon SageMaker can't find a tuning job called %s. Type another name.", name)
 	}
 	if err != nil {
 		return nil, nil, err

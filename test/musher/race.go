@@ -1,0 +1,5 @@
+//go:build race
+
+package musher
+
+const raceEnabled = true
