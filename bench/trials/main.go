@@ -2,15 +2,19 @@
 // trials of ten epochs through the APIs, against the usual way, in which every
 // epoch of every trial runs the backbone over every photo.
 //
-//	go run ./bench/trials [-data DIR] [-runs 3]
+//	go run ./bench/trials [-data DIR] [-runs 3] [-python python3]
 //
 // Both sides use the same backbone in the same ONNX Runtime, over the same
 // photos, with all cores and with decoding overlapped. A usual epoch is measured,
 // not a usual tuning job: the time of a job of one epoch that has to compute all
 // features, less the time of the same job when they are known.
+//
+// With -python, an interpreter that has what torch_epoch.py needs, the usual
+// epoch is measured in PyTorch too.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -34,8 +38,9 @@ const (
 func main() {
 	data := flag.String("data", "", "data set with train/ valid/ test/; default: dogs-full of MUSHER_SHARED")
 	runs := flag.Int("runs", 3, "runs of each side, interleaved")
+	python := flag.String("python", "", "interpreter with PyTorch, to compare with as well")
 	flag.Parse()
-	if err := run(context.Background(), *data, *runs); err != nil {
+	if err := run(context.Background(), *data, *runs, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "trials:", err)
 		os.Exit(1)
 	}
@@ -45,7 +50,7 @@ type bench struct {
 	dir, binary, cache, data string
 }
 
-func run(ctx context.Context, data string, runs int) (err error) {
+func run(ctx context.Context, data string, runs int, python string) (err error) {
 	b := &bench{data: data}
 	if b.data == "" {
 		if b.data, err = rig.Shared("dogs-full"); err != nil {
@@ -79,6 +84,30 @@ func run(ctx context.Context, data string, runs int) (err error) {
 	u, o := rig.Median(usual).Seconds(), rig.Median(ours).Seconds()
 	fmt.Printf("\nusual way   %8.0f s   (%d epochs of %.1f s)\nMusher      %8.1f s   (backbone once, features computed in it)\nratio       %8.0f     (bar 40)\n",
 		u*trials*epochs, trials*epochs, u, o, u*trials*epochs/o)
+	if python == "" {
+		fmt.Println("PyTorch         not measured (-python names an interpreter that has it)")
+		return nil
+	}
+	return b.torch(python, o)
+}
+
+// torch measures the usual epoch in PyTorch.
+func (b *bench) torch(python string, ours float64) error {
+	out, err := exec.Command(python, "bench/trials/torch_epoch.py", b.data).Output()
+	if err != nil {
+		return fmt.Errorf("torch_epoch.py: %w", err)
+	}
+	var r struct {
+		Torch        string  `json:"torch"`
+		Photos       int     `json:"photos"`
+		EpochSeconds float64 `json:"epoch_seconds"`
+	}
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	if err := json.Unmarshal(lines[len(lines)-1], &r); err != nil {
+		return fmt.Errorf("torch_epoch.py: %w: %s", err, out)
+	}
+	fmt.Printf("PyTorch %s %.0f s   (%d epochs of %.1f s, from %d photos); ratio %.0f\n",
+		r.Torch, r.EpochSeconds*trials*epochs, trials*epochs, r.EpochSeconds, r.Photos, r.EpochSeconds*trials*epochs/ours)
 	return nil
 }
 
