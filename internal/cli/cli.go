@@ -31,9 +31,8 @@ const (
 
 // globals are the flags that every command takes.
 type globals struct {
-	Data  string `help:"Folder of the server's state." env:"MUSHER_DATA_DIR" default:"${data}" type:"path" placeholder:"DIR"`
 	Cache string `help:"Folder of weights, libraries and computed features." env:"MUSHER_CACHE" default:"${cache}" type:"path" placeholder:"DIR"`
-	JSON  bool   `help:"Write JSON: the answer, and progress as one object a line." name:"json"`
+	JSON  bool   `help:"Write JSON: the answer as one value, progress as one object a line." name:"json"`
 
 	out io.Writer // answers
 	err io.Writer // progress, notes and errors
@@ -43,13 +42,17 @@ type globals struct {
 type commands struct {
 	globals
 
-	Up      upCommand      `cmd:"" help:"Run the server: one port for all services."`
-	Env     envCommand     `cmd:"" help:"Print the variables that point AWS clients at the server."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Up       upCommand       `cmd:"" help:"Run the server: one port for all services."`
+	Env      envCommand      `cmd:"" help:"Print the variables that point AWS clients at the server."`
+	Demo     demoCommand     `cmd:"" help:"Do the main job once: upload photos, train, tune, deploy, predict."`
+	Ls       lsCommand       `cmd:"" help:"List jobs, models, endpoints, buckets, or the objects in a bucket."`
+	Describe describeCommand `cmd:"" help:"Show one job, model, endpoint or bucket."`
+	Logs     logsCommand     `cmd:"" help:"Print what a training job or an endpoint has written."`
+	Invoke   invokeCommand   `cmd:"" help:"Send a photo to an endpoint and print the best labels."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	Train      trainCommand      `cmd:"" hidden:"" help:"Run the built-in algorithm on a job's folder (started by the server)."`
 	ServeModel serveModelCommand `cmd:"" hidden:"" help:"Answer for a model on a Unix socket (started by the server)."`
-	Supervise  superviseCommand  `cmd:"" hidden:"" help:"Look after one piece of work (started by the server)."`
 }
 
 // Main runs a command line and returns the exit code.
@@ -63,7 +66,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		kong.UsageOnError(),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
-		kong.Vars{"data": defaultData(), "cache": defaultCache()},
+		kong.Vars{"data": defaultData(), "cache": defaultCache(), "demo": defaultData() + "-demo"},
 	)
 	if err != nil {
 		panic(err) // the command line above is malformed
@@ -78,6 +81,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return report(&c.globals, parsed.Run(&c.globals))
 }
@@ -89,6 +93,19 @@ func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // hinter is an error that knows what to do about it.
 type hinter interface{ Hint() string }
+
+// hinted is an error with a hint of its own.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e *hinted) Hint() string  { return e.hint }
+func (e *hinted) Unwrap() error { return e.error }
+
+func withHint(err error, format string, args ...any) error {
+	return &hinted{err, fmt.Sprintf(format, args...)}
+}
 
 func report(g *globals, err error) int {
 	var code exitError

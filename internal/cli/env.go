@@ -1,24 +1,20 @@
 package cli
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
 // envCommand prints shell commands; eval "$(musher env)" runs them.
 type envCommand struct {
+	place
 	Region string `help:"Region that the clients shall use; any name is fine." default:"us-east-1"`
 	Unset  bool   `help:"Print the commands that undo it."`
 }
 
 func (c envCommand) Run(g *globals) error {
-	conn, err := readConnection(g.Data)
+	conn, err := readConnection(c.Data)
 	if err != nil {
 		return err
 	}
@@ -55,40 +51,3 @@ func (c envCommand) Run(g *globals) error {
 
 // quote makes a word of a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-// connection is where a server is and how to sign for it.
-type connection struct{ Endpoint, AccessKeyID, SecretAccessKey string }
-
-// noServerError says that a data folder has never been served.
-type noServerError struct{ dir string }
-
-func (e *noServerError) Error() string { return "no server has run on " + e.dir + " yet" }
-func (e *noServerError) Hint() string {
-	return "start one with `musher up`, or name its folder with --data"
-}
-
-// readConnection reads what a server left in its data folder.
-func readConnection(data string) (conn connection, err error) {
-	endpoint, err := os.ReadFile(filepath.Join(data, "endpoint"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return conn, &noServerError{data}
-	}
-	if err != nil {
-		return conn, err
-	}
-	f, err := os.Open(filepath.Join(data, "credentials"))
-	if err != nil {
-		return conn, err
-	}
-	defer f.Close()
-	conn.Endpoint = strings.TrimSpace(string(endpoint))
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		switch name, value, _ := strings.Cut(lines.Text(), "="); name {
-		case "AWS_ACCESS_KEY_ID":
-			conn.AccessKeyID = value
-		case "AWS_SECRET_ACCESS_KEY":
-			conn.SecretAccessKey = value
-		}
-	}
-	return conn, nil
-}

@@ -16,8 +16,10 @@ type provider struct {
 	resolver *assets.Resolver
 }
 
-func newProvider(cache string, log *slog.Logger) (*provider, error) {
-	r, err := assets.New(cache, assets.Options{Log: log})
+// newProvider returns a provider that tells progress, which may be nil, how far
+// its downloads are.
+func newProvider(cache string, log *slog.Logger, progress func(assets.Progress)) (*provider, error) {
+	r, err := assets.New(cache, assets.Options{Log: log, Progress: progress})
 	return &provider{cache, r}, err
 }
 

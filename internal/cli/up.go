@@ -13,6 +13,7 @@ import (
 
 // upCommand runs the server in the foreground.
 type upCommand struct {
+	place
 	Listen    string   `help:"Address to listen on." default:"127.0.0.1:4566" env:"MUSHER_LISTEN" placeholder:"HOST:PORT"`
 	Account   string   `help:"Account number, 12 digits." default:"123456789012" env:"MUSHER_ACCOUNT"`
 	FetchFrom []string `help:"Private networks from which endpoints may fetch images by URL (address or CIDR)." env:"MUSHER_FETCH_FROM" placeholder:"CIDR"`
@@ -27,12 +28,12 @@ func (c upCommand) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	log := c.logger(g)
-	provider, err := newProvider(g.Cache, log)
+	provider, err := newProvider(g.Cache, log, nil)
 	if err != nil {
 		return err
 	}
 	s, err := server.Open(ctx, server.Options{
-		Data: g.Data, Cache: g.Cache, Listen: c.Listen, Account: c.Account, FetchFrom: c.FetchFrom, LeaveWork: c.LeaveWork,
+		Data: c.Data, Cache: g.Cache, Listen: c.Listen, Account: c.Account, FetchFrom: c.FetchFrom, LeaveWork: c.LeaveWork,
 		RootAccessKey: os.Getenv("MUSHER_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("MUSHER_ROOT_SECRET_KEY"),
 		Self: []string{self}, Provider: provider, Log: log,
 	})
@@ -61,7 +62,7 @@ func (c upCommand) greet(g *globals, s *server.Server, took time.Duration) error
 	key, secret := s.RootKey()
 	if g.JSON {
 		return json.NewEncoder(g.out).Encode(map[string]any{
-			"endpoint": s.Endpoint(), "account": c.Account, "data": g.Data,
+			"endpoint": s.Endpoint(), "account": c.Account, "data": c.Data,
 			"access_key_id": key, "secret_access_key": secret, "started_in_seconds": took.Seconds(),
 		})
 	}
@@ -73,14 +74,14 @@ func (c upCommand) greet(g *globals, s *server.Server, took time.Duration) error
 
 In another terminal:  eval "$(musher env%s)"
 Stop with Ctrl-C.
-`, s.Endpoint(), c.Account, g.Data, s.Endpoint(), key, secret, dataFlag(g))
+`, s.Endpoint(), c.Account, c.Data, s.Endpoint(), key, secret, dataFlag(c.Data))
 	return err
 }
 
 // dataFlag is what another command needs to find the same server.
-func dataFlag(g *globals) string {
-	if g.Data == defaultData() {
+func dataFlag(data string) string {
+	if data == defaultData() {
 		return ""
 	}
-	return " --data " + quote(g.Data)
+	return " --data " + quote(data)
 }

@@ -40,14 +40,19 @@ func (b *bars) begin(s *Step) {
 	b.open[s] = bar
 }
 
-// add makes a line of its own out of what write gives for a width.
+// add makes a line of its own out of what write gives for a width; nil once the
+// board is closed.
 func (b *bars) add(write func(width int) string) *mpb.Bar {
 	fill := mpb.BarFillerFunc(func(w io.Writer, at decor.Statistics) error {
 		_, err := io.WriteString(w, write(at.AvailableWidth))
 		return err
 	})
 	// A total of 0 never completes by itself: end does that.
-	return b.board.MustAdd(0, fill, mpb.BarFillerTrim())
+	bar, err := b.board.Add(0, fill, mpb.BarFillerTrim())
+	if err != nil {
+		return nil // after close
+	}
+	return bar
 }
 
 func (b *bars) changed(*Step) {} // the next redraw asks
@@ -62,6 +67,9 @@ func (b *bars) end(s *Step) {
 
 // complete draws a line a last time; the lines below go on.
 func complete(bar *mpb.Bar) {
+	if bar == nil {
+		return
+	}
 	bar.SetTotal(-1, true)
 	bar.Wait()
 }
@@ -79,7 +87,9 @@ func (b *bars) close() {
 	b.open = map[*Step]*mpb.Bar{}
 	b.mu.Unlock()
 	for _, bar := range left {
-		bar.Abort(true)
+		if bar != nil {
+			bar.Abort(true)
+		}
 	}
 	b.board.Wait()
 }

@@ -17,7 +17,10 @@ type Options struct {
 }
 
 // Reporter is where steps are told.
-type Reporter struct{ to renderer }
+type Reporter struct {
+	to     renderer
+	closed sync.Once
+}
 
 // renderer shows steps. It is called by several goroutines.
 type renderer interface {
@@ -35,15 +38,15 @@ func New(w io.Writer, o Options) *Reporter {
 	}
 	switch {
 	case o.JSON:
-		return &Reporter{newObjects(w)}
+		return &Reporter{to: newObjects(w)}
 	case isTerminal(w) && o.Getenv("TERM") != "dumb":
-		return &Reporter{newBars(w, Coloured(w, o.Getenv))}
+		return &Reporter{to: newBars(w, Coloured(w, o.Getenv))}
 	}
-	return &Reporter{newLines(w)}
+	return &Reporter{to: newLines(w)}
 }
 
 // Discard tells nobody.
-func Discard() *Reporter { return &Reporter{newObjects(io.Discard)} }
+func Discard() *Reporter { return &Reporter{to: newObjects(io.Discard)} }
 
 // Coloured says whether text for w may carry colours.
 func Coloured(w io.Writer, getenv func(string) string) bool {
@@ -65,8 +68,9 @@ func (r *Reporter) Step(name string) *Step {
 // Note writes a sentence between the steps.
 func (r *Reporter) Note(format string, args ...any) { r.to.note(fmt.Sprintf(format, args...)) }
 
-// Close writes what is still to be written. Steps that run are left as they are.
-func (r *Reporter) Close() { r.to.close() }
+// Close writes what is still to be written; bars of steps that run vanish. What
+// is told later may be lost. Closing twice does nothing.
+func (r *Reporter) Close() { r.closed.Do(r.to.close) }
 
 // phase is where a step is in its life.
 type phase string

@@ -132,7 +132,7 @@ func TestBarLines(t *testing.T) {
 // not hang, whatever the order of ends.
 func TestBarsEnd(t *testing.T) {
 	b := newBars(&bytes.Buffer{}, false)
-	r := &Reporter{b}
+	r := &Reporter{to: b}
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -146,6 +146,9 @@ func TestBarsEnd(t *testing.T) {
 	r.Step("never ends")
 	all.Wait()
 	r.Close()
+	r.Close()
+	r.Step("late").Done("")
+	r.Note("late")
 }
 
 func TestText(t *testing.T) {
