@@ -170,15 +170,7 @@ func (d Doings) behave(spec runner.Spec) fake.Behaviour {
 		}}
 	}
 	return fake.Behaviour{Run: func(ctx context.Context, _ *fake.Work) int {
-		socket, model := "", ""
-		for i, arg := range spec.Command[:len(spec.Command)-1] {
-			switch arg {
-			case "--socket":
-				socket = spec.Command[i+1]
-			case "--model":
-				model = spec.Command[i+1]
-			}
-		}
+		model, socket := spec.Command[len(spec.Command)-2], spec.Command[len(spec.Command)-1]
 		return serve(ctx, socket, model)
 	}}
 }

@@ -35,8 +35,8 @@ type Deps struct {
 	Dir       string // one folder per endpoint below it
 	ModelsDir string // unpacked models below it
 
-	// Server is the command of the built-in model server; --model and its
-	// folder, --socket and the path to listen on are appended.
+	// Server is the command of the built-in model server; it gets the model's
+	// folder and the socket to listen on as its last arguments.
 	Server []string
 	// Environment is what every instance gets beside its own variables.
 	Environment map[string]string

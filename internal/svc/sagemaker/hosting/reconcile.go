@@ -272,7 +272,7 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	return f.Runner.Start(ctx, runner.Spec{
 		ID:      in.id(),
 		Labels:  map[string]string{"kind": "endpoint", "endpoint": row.Name, "variant": in.variant},
-		Command: append(append([]string{}, f.Server...), "--model", v.Folder, "--socket", target.Socket),
+		Command: append(append([]string{}, f.Server...), v.Folder, target.Socket),
 		Env:     env, Dir: dir, LogPath: filepath.Join(dir, "log"),
 		Mounts: append([]runner.Mount{{Source: v.Folder, ReadOnly: true}}, f.Mounts...),
 	})
