@@ -50,7 +50,7 @@ func Binary(dir string) (string, error) {
 // Start runs a server on a free port.
 func Start(ctx context.Context, binary, data, cache string) (*Server, error) {
 	s := &Server{Data: data}
-	s.cmd = exec.Command(binary, "--data", data, "--cache", cache, "--json", "up", "--listen", "127.0.0.1:0", "--log-level", "error")
+	s.cmd = exec.Command(binary, "--cache", cache, "--json", "up", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error")
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
