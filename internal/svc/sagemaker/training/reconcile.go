@@ -306,7 +306,7 @@ func (f *Family) readMetrics(ctx context.Context, job *Job, final bool) error {
 func reason(what string, err error) string {
 	var api *awsapi.Error
 	switch {
-	case errors.As(err, &api):
+	case errors.As(err, &api) && api.Status < 500:
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
 	case errors.Is(err, channel.ErrNoObjects):
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
