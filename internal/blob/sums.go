@@ -25,8 +25,8 @@ const (
 	CRC64NVME Algorithm = "CRC64NVME" // NVM Express specification, 5.2.1.3.4
 )
 
-// castagnoli and nvme are built once: a CRC-64 table is worth keeping, because
-// hash/crc64 recognises only its own two when it looks for the fast ones.
+// The tables are made at their first use and kept: hash/crc32 recognises its
+// fast Castagnoli code by the table's address, and hash/crc64 has none for NVMe.
 var (
 	castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 	nvme       = sync.OnceValue(func() *crc64.Table { return crc64.MakeTable(0x9a6c9329ac4bc9b5) })
