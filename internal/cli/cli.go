@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -49,6 +50,7 @@ type commands struct {
 	Describe describeCommand `cmd:"" help:"Show one job, model, endpoint or bucket."`
 	Logs     logsCommand     `cmd:"" help:"Print what a training job or an endpoint has written."`
 	Invoke   invokeCommand   `cmd:"" help:"Send a photo to an endpoint and print the best labels."`
+	Fetch    fetchCommand    `cmd:"" help:"Fetch libraries and weights ahead of time, and print where they lie."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	Train      trainCommand      `cmd:"" hidden:"" help:"Run the built-in algorithm on a job's folder (started by the server)."`
@@ -66,7 +68,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		kong.UsageOnError(),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
-		kong.Vars{"data": defaultData(), "cache": defaultCache(), "demo": defaultData() + "-demo"},
+		kong.Vars{"data": defaultData(), "cache": defaultCache(), "demo": defaultData() + "-demo", "fetchable": strings.Join(fetchable(), ", ")},
 	)
 	if err != nil {
 		panic(err) // the command line above is malformed
