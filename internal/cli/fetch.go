@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/musher/musher/internal/assets"
 	"github.com/musher/musher/internal/assets/digits"
 	"github.com/musher/musher/internal/onnx/backbone"
+	"github.com/musher/musher/internal/progress"
 )
 
 // fetchCommand fills the cache ahead of time, as for a machine that will be
@@ -38,16 +38,24 @@ func (c fetchCommand) Run(ctx context.Context, g *globals) error {
 			return &hinted{fmt.Errorf("nothing is called %q", name), "it is one of " + strings.Join(fetchable(), ", ")}
 		}
 	}
-	resolver, err := assets.New(g.Cache, assets.Options{Log: slog.New(slog.NewTextHandler(g.err, nil))})
+	report := progress.New(g.err, progress.Options{JSON: g.JSON})
+	defer report.Close()
+	var shown fetching
+	resolver, err := assets.New(g.Cache, assets.Options{Progress: shown.show})
 	if err != nil {
 		return err
 	}
 	paths := make(map[string]string, len(c.Names))
 	for _, name := range c.Names {
+		step := report.Step(name)
+		shown.in(step)
 		if paths[name], err = fetchOne(ctx, resolver, g.Cache, name); err != nil {
+			step.Fail(err)
 			return err
 		}
+		step.Done("%s", paths[name])
 	}
+	report.Close()
 	return c.print(g.out, g.JSON, paths)
 }
 
