@@ -39,6 +39,7 @@ type joined struct{ in, out []float32 }
 
 // job is a photo on its way.
 type job struct {
+	gone   <-chan struct{} // closed when nobody waits for it any more
 	photo  []byte
 	tensor []float32 // [3,S,S]
 	logp   []float32 // [C]
@@ -170,7 +171,7 @@ func (e *engine) warmUp(ctx context.Context) error {
 // classify gives the log probabilities of a photo. The bytes are not used any
 // more when it returns.
 func (e *engine) classify(ctx context.Context, photo []byte) ([]float32, error) {
-	j := &job{photo: photo, logp: make([]float32, len(e.info.Labels))}
+	j := &job{gone: ctx.Done(), photo: photo, logp: make([]float32, len(e.info.Labels))}
 	if err := e.decode.Do(ctx, j); err != nil {
 		return nil, err
 	}
@@ -185,7 +186,12 @@ func (e *engine) classify(ctx context.Context, photo []byte) ([]float32, error) 
 // faster than the network runs.
 func (e *engine) runDecode(_ int, jobs []*job) (err error) {
 	j := jobs[0]
-	tensor := <-e.tensors
+	var tensor []float32
+	select {
+	case tensor = <-e.tensors:
+	case <-j.gone:
+		return context.Canceled
+	}
 	defer func() {
 		if j.tensor == nil {
 			e.tensors <- tensor

@@ -34,7 +34,7 @@ func (s *server) ping(w http.ResponseWriter, _ *http.Request) {
 
 // invocations is the one place where answers and errors are written.
 func (s *server) invocations(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.contained(r)
+	answer, err := s.invoke(r)
 	status := http.StatusOK
 	if err != nil {
 		p := explain(err)
@@ -48,14 +48,11 @@ func (s *server) invocations(w http.ResponseWriter, r *http.Request) {
 	s.metrics.answered(status)
 }
 
-// contained makes an error of a panic.
-func (s *server) contained(r *http.Request) (answer []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &batch.PanicError{Value: p, Stack: debug.Stack()}
-		}
-	}()
-	return s.invoke(r)
+// contain makes an error of a panic.
+func contain(err *error) {
+	if p := recover(); p != nil {
+		*err = &batch.PanicError{Value: p, Stack: debug.Stack()}
+	}
 }
 
 func (s *server) refuse(w http.ResponseWriter, p *problem) {
@@ -88,7 +85,8 @@ func (s *server) note(p *problem) {
 }
 
 // invoke answers one request.
-func (s *server) invoke(r *http.Request) ([]byte, error) {
+func (s *server) invoke(r *http.Request) (answer []byte, err error) {
+	defer contain(&err)
 	e := s.engine.Load()
 	if e == nil {
 		return nil, errLoading
@@ -181,6 +179,7 @@ func (s *server) classify(ctx context.Context, e *engine, in input) ([][]float32
 }
 
 func (s *server) classifyOne(ctx context.Context, e *engine, from source) (logp []float32, err error) {
+	defer contain(&err) // of an instance's own goroutine
 	photo := from.bytes
 	switch {
 	case from.b64 != "":
