@@ -123,16 +123,15 @@ func (f *Family) update(ctx context.Context, row *Endpoint, change func(now time
 // bringUp starts a deployment's instances and lets them take over when all of
 // them answer.
 func (f *Family) bringUp(ctx context.Context, row *Endpoint) (time.Duration, error) {
-	d := row.Pending
 	if err := f.fetchModels(ctx, row); err != nil {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
 		return 0, f.giveUp(ctx, row, err.Error())
 	}
-	d = row.Pending
+	d := row.Pending
 	if d == nil {
-		return startLook, nil
+		return startLook, nil // it is being deleted
 	}
 	ready := 0
 	instances := d.instances(row.Name)
