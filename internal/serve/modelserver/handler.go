@@ -41,9 +41,7 @@ func (s *server) invocations(w http.ResponseWriter, r *http.Request) {
 		status = p.status
 		s.refuse(w, p)
 	} else {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-		_, _ = w.Write(answer) // a client that has gone is nobody's error
+		write(w, status, answer)
 	}
 	s.metrics.answered(status)
 }
@@ -60,15 +58,24 @@ func (s *server) refuse(w http.ResponseWriter, p *problem) {
 	if p.status == statusGone {
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if p.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.WriteHeader(p.status)
-	_ = json.NewEncoder(w).Encode(struct {
+	text, err := json.Marshal(struct {
 		Error string `json:"error"`
 		Hint  string `json:"hint,omitempty"`
 	}{p.text, p.hint})
+	if err != nil {
+		panic(err) // two strings always make JSON
+	}
+	if p.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	write(w, p.status, text)
+}
+
+func write(w http.ResponseWriter, status int, text []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // a client that has gone is nobody's error
 }
 
 // note logs what the owner of the endpoint should know and the client is not told.

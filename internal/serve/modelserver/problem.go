@@ -74,7 +74,7 @@ func explain(err error) *problem {
 
 func explainFetch(f *fetch.Error) *problem {
 	status := http.StatusFailedDependency
-	switch f.Kind {
+	switch f.Kind { //nolint:errorlint // kinds are compared, not wrapped
 	case fetch.ErrForbiddenURL, fetch.ErrForbiddenAddress:
 		status = http.StatusBadRequest
 	case fetch.ErrTooLarge:
