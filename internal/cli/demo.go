@@ -53,12 +53,21 @@ func (c demoCommand) Run(ctx context.Context, g *globals) (err error) {
 			return err
 		}
 	}
-	_, err = demo.Run(ctx, demo.Config{
-		Client: d.client.Client, Photos: d.photos, Progress: report,
-		Trials: c.Trials, Parallel: c.Parallel, Epochs: c.Epochs,
-		JobLog: d.jobLog(), Ready: func(r *demo.Result) error { return d.show(ctx, r) },
+	return d.run(ctx)
+}
+
+// run does the job and points at what tells more if it fails.
+func (d *demoRun) run(ctx context.Context) error {
+	_, err := demo.Run(ctx, demo.Config{
+		Client: d.client.Client, Photos: d.photos, Progress: d.report,
+		Trials: d.Trials, Parallel: d.Parallel, Epochs: d.Epochs,
+		Before: d.before, JobLog: d.jobLog(), Ready: func(r *demo.Result) error { return d.show(ctx, r) },
 	})
-	return err
+	var work *demo.WorkError
+	if errors.As(err, &work) && d.dir != "" {
+		return withHint(err, "`musher logs%s %s` shows what it printed", dataFlag(d.dir), work.Name)
+	}
+	return d.client.explain(err)
 }
 
 // demoRun is a demo under way.
@@ -74,6 +83,7 @@ type demoRun struct {
 	photos   *demo.Photos
 	client   *client
 	dir      string // the server's folder; empty: not known
+	before   []demo.StepTime
 	stopped  chan error
 	halt     context.CancelFunc
 }
@@ -93,34 +103,56 @@ func (d *demoRun) openProvider(context.Context) (err error) {
 
 func (d *demoRun) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d.log, nil)) }
 
-// findData brings the photos onto this machine and lists them.
-func (d *demoRun) findData(ctx context.Context) error {
-	step := d.report.Step("photos")
+// step runs a part as a step with a name, which shows what is fetched
+// meanwhile, and keeps its time.
+func (d *demoRun) step(name string, do func() (summary string, err error)) error {
+	step := d.report.Step(name)
 	d.fetching.in(step)
-	where, remark, err := demo.NewSources(os.Getenv, d.provider.resolver, d.Cache).Locate(ctx, d.Data)
-	if err == nil && strings.HasPrefix(where, "s3://") {
-		d.source = where
-		step.Done("%s", where)
-		return nil
-	}
-	if err == nil {
-		d.photos, err = demo.OpenFolder(where)
-	}
+	summary, err := do()
+	d.fetching.in(nil)
 	if err != nil {
 		step.Fail(err)
 		return err
 	}
-	step.Done("%s", d.describeData(where))
-	d.remark(remark)
+	step.Done("%s", summary)
+	d.before = append(d.before, demo.StepTime{Step: name, Seconds: step.Elapsed().Seconds(), Summary: summary})
 	return nil
+}
+
+// findData brings the photos onto this machine and lists them.
+func (d *demoRun) findData(ctx context.Context) error {
+	var remark string
+	err := d.step("photos", func() (string, error) {
+		where, instead, err := demo.NewSources(os.Getenv, d.provider.resolver, d.Cache).Locate(ctx, d.Data)
+		if err != nil {
+			return "", err
+		}
+		remark = instead
+		if strings.HasPrefix(where, "s3://") {
+			d.source = where
+			return where, nil
+		}
+		d.photos, err = demo.OpenFolder(where)
+		if err != nil {
+			return "", err
+		}
+		return d.describeData(where), nil
+	})
+	d.remark(remark)
+	return err
 }
 
 func (d *demoRun) describeData(where string) string {
 	return fmt.Sprintf("%d photos of %d classes, %s, in %s", len(d.photos.All), len(d.photos.Classes), progress.Size(d.photos.Bytes()), where)
 }
 
+// remark says what a user may want to know of the photos.
 func (d *demoRun) remark(first string) {
-	for _, r := range append([]string{first}, d.photos.Remarks...) {
+	remarks := []string{first}
+	if d.photos != nil {
+		remarks = append(remarks, d.photos.Remarks...)
+	}
+	for _, r := range remarks {
 		if r != "" {
 			d.report.Note("%s", r)
 		}
@@ -129,18 +161,16 @@ func (d *demoRun) remark(first string) {
 
 // fetch brings what jobs load, so that none of them waits for it unseen.
 func (d *demoRun) fetch(ctx context.Context) error {
-	step := d.report.Step("fetch")
-	d.fetching.in(step)
-	if _, err := d.provider.Training(ctx, nil); err != nil {
-		step.Fail(err)
-		return err
-	}
-	if d.fetching.idle() {
-		step.Done("ONNX Runtime and the backbone's weights are there from before")
-	} else {
-		step.Done("ONNX Runtime and the backbone's weights")
-	}
-	return nil
+	return d.step("fetch", func() (string, error) {
+		const what = "ONNX Runtime and the backbone's weights"
+		if _, err := d.provider.Training(ctx, nil); err != nil {
+			return "", err
+		}
+		if d.fetching.idle() {
+			return what + " are there from before", nil
+		}
+		return what, nil
+	})
 }
 
 // findServer uses the server that was named, or starts one.
@@ -172,22 +202,21 @@ func (d *demoRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	step := d.report.Step("server")
-	ctx, halt := context.WithCancel(context.WithoutCancel(ctx))
-	s, err := server.Open(ctx, server.Options{
-		Data: d.State, Cache: d.Cache, Listen: d.Listen, Self: []string{self}, Provider: d.provider, Log: d.logger(),
+	return d.step("server", func() (string, error) {
+		ctx, halt := context.WithCancel(context.WithoutCancel(ctx))
+		s, err := server.Open(ctx, server.Options{
+			Data: d.State, Cache: d.Cache, Listen: d.Listen, Self: []string{self}, Provider: d.provider, Log: d.logger(),
+		})
+		if err != nil {
+			halt()
+			return "", err
+		}
+		d.halt, d.stopped, d.dir = halt, make(chan error, 1), d.State
+		go func() { d.stopped <- s.Serve(ctx) }()
+		key, secret := s.RootKey()
+		d.client = newClient(connection{Endpoint: s.Endpoint(), AccessKeyID: key, SecretAccessKey: secret})
+		return s.Endpoint() + ", state in " + d.State, nil
 	})
-	if err != nil {
-		halt()
-		step.Fail(err)
-		return err
-	}
-	d.halt, d.stopped, d.dir = halt, make(chan error, 1), d.State
-	go func() { d.stopped <- s.Serve(ctx) }()
-	key, secret := s.RootKey()
-	d.client = newClient(connection{Endpoint: s.Endpoint(), AccessKeyID: key, SecretAccessKey: secret})
-	step.Done("%s", s.Endpoint())
-	return nil
 }
 
 // stop ends the demo's own server, and waits until its processes are gone.

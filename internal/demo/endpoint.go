@@ -38,7 +38,7 @@ func (r *run) deploy(ctx context.Context) error {
 			case "Creating":
 				return false, nil
 			}
-			return false, &JobError{name, e.EndpointStatus, or(e.FailureReason, "")}
+			return false, &WorkError{name, e.EndpointStatus, or(e.FailureReason, "")}
 		})
 		r.result.Endpoint = name
 		return name + " is in service with the best trial's model", err

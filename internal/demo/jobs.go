@@ -19,17 +19,25 @@ const (
 	testScore = "test:accuracy"
 )
 
-// space is what the tuning job searches: see the package's measurements in
-// space_test.go.
+// optimizer is the same for all trials: it needs no other learning rate for
+// few photos than for many.
+const optimizer = "adamw"
+
+// seed makes the first trials the same in each run.
+const seed = 1
+
+// space is what the tuning job searches. On ten breeds with 30 and with 300
+// photos each, trials at the edges were worse, and all in between came within
+// two points of a linear head that is trained until nothing changes.
 func space() *sagemaker.ParameterRanges {
 	return &sagemaker.ParameterRanges{
 		ContinuousParameterRanges: []*sagemaker.ContinuousParameterRange{
-			{Name: "learning_rate", MinValue: "0.0003", MaxValue: "0.03", ScalingType: new("Logarithmic")},
-			{Name: "weight_decay", MinValue: "0.0001", MaxValue: "0.1", ScalingType: new("Logarithmic")},
-			{Name: "label_smoothing", MinValue: "0", MaxValue: "0.2", ScalingType: new("Linear")},
+			{Name: "learning_rate", MinValue: "0.0005", MaxValue: "0.01", ScalingType: new("Logarithmic")},
+			{Name: "weight_decay", MinValue: "0.001", MaxValue: "1", ScalingType: new("Logarithmic")},
+			{Name: "label_smoothing", MinValue: "0.05", MaxValue: "0.15", ScalingType: new("Linear")},
 		},
 		CategoricalParameterRanges: []*sagemaker.CategoricalParameterRange{
-			{Name: "mini_batch_size", Values: []string{"32", "64", "128"}},
+			{Name: "mini_batch_size", Values: []string{"16", "32", "64"}},
 		},
 	}
 }
@@ -86,25 +94,22 @@ func (r *run) train(ctx context.Context) error {
 		return last.TrainingJobStatus != "InProgress" && last.TrainingJobStatus != "Stopping", nil
 	})
 	if err == nil && last.TrainingJobStatus != "Completed" {
-		err = &JobError{job, last.TrainingJobStatus, or(last.FailureReason, "")}
+		err = &WorkError{job, last.TrainingJobStatus, or(last.FailureReason, "")}
 	}
 	if err != nil {
 		w.fail(err)
-		return err
+		return fmt.Errorf("training: %w", err)
 	}
 	w.done(last)
 	return nil
 }
 
-// JobError says that a job did not complete.
-type JobError struct{ job, status, reason string }
+// WorkError says that a job or an endpoint did not become what it should.
+type WorkError struct{ Name, Status, Reason string }
 
-func (e *JobError) Error() string {
-	return fmt.Sprintf("job %s: %s: %s", e.job, e.status, e.reason)
+func (e *WorkError) Error() string {
+	return strings.TrimSuffix(fmt.Sprintf("%s is %s: %s", e.Name, e.Status, e.Reason), ": ")
 }
-
-// Hint says where more is to be found.
-func (e *JobError) Hint() string { return "`musher logs " + e.job + "` shows what it printed" }
 
 func (r *run) describe(ctx context.Context, job string) (*sagemaker.DescribeTrainingJobOutput, error) {
 	return awsclient.Do[sagemaker.DescribeTrainingJobOutput](ctx, r.Client, sagemaker.Model, "DescribeTrainingJob", &sagemaker.DescribeTrainingJobInput{TrainingJobName: job})
@@ -140,7 +145,7 @@ func (r *run) tune(ctx context.Context) error {
 		}
 		best := r.result.best()
 		if best == nil {
-			return "", &JobError{r.tuning, "Completed", "no trial has an " + objective}
+			return "", &WorkError{r.tuning, "Completed", "no trial has an " + objective}
 		}
 		return fmt.Sprintf("%d trials, best %s %.4f", len(r.result.Trials), accuracy, best.Accuracy), nil
 	})
@@ -157,11 +162,11 @@ func (r *run) createTuningJob(ctx context.Context) error {
 			ResourceLimits: &sagemaker.ResourceLimits{
 				MaxNumberOfTrainingJobs: new(int64(r.Trials)), MaxParallelTrainingJobs: int64(r.Parallel),
 			},
-			ParameterRanges: space(),
+			ParameterRanges: space(), RandomSeed: new(int64(seed)),
 		},
 		TrainingJobDefinition: &sagemaker.HyperParameterTrainingJobDefinition{
 			AlgorithmSpecification: &sagemaker.HyperParameterAlgorithmSpecification{TrainingImage: new(sagemaker.ImageClassification), TrainingInputMode: "File"},
-			StaticHyperParameters:  map[string]string{"epochs": strconv.Itoa(r.Epochs)},
+			StaticHyperParameters:  map[string]string{"epochs": strconv.Itoa(r.Epochs), "optimizer": optimizer},
 			RoleArn:                r.role, InputDataConfig: r.channels(), OutputDataConfig: r.output(),
 			ResourceConfig: machine(), StoppingCondition: limit(),
 		},
@@ -187,12 +192,12 @@ func (r *run) watchTrials(ctx context.Context, s *progress.Step) (ended bool, er
 		return false, nil
 	case "Completed":
 		if job.BestTrainingJob == nil {
-			return false, &JobError{r.tuning, "Completed", "there is no best trial"}
+			return false, &WorkError{r.tuning, "Completed", "there is no best trial"}
 		}
 		r.best.name = job.BestTrainingJob.TrainingJobName
 		return true, nil
 	}
-	return false, &JobError{r.tuning, job.HyperParameterTuningJobStatus, or(job.FailureReason, "")}
+	return false, &WorkError{r.tuning, job.HyperParameterTuningJobStatus, or(job.FailureReason, "")}
 }
 
 // readTrials fills the table of trials in.
@@ -231,7 +236,7 @@ func (r *run) readTrial(ctx context.Context, job *sagemaker.HyperParameterTraini
 	if t.Best {
 		r.result.JobTestAccuracy = metric(d, testScore)
 		if d.ModelArtifacts == nil {
-			return &JobError{t.Job, d.TrainingJobStatus, "it has left no model"}
+			return &WorkError{t.Job, d.TrainingJobStatus, "it has left no model"}
 		}
 		r.best.model = d.ModelArtifacts.S3ModelArtifacts
 	}
@@ -349,7 +354,7 @@ func (w *jobWatch) done(job *sagemaker.DescribeTrainingJobOutput) {
 func (w *jobWatch) fail(err error) {
 	for _, s := range []*progress.Step{w.features, w.training} {
 		if s != nil {
-			s.Fail(err)
+			s.Fail(plain(err))
 		}
 	}
 }

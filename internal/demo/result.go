@@ -65,7 +65,7 @@ type Label struct {
 }
 
 func newResult(c Config) *Result {
-	r := &Result{Data: c.Photos.From, Classes: len(c.Photos.Classes)}
+	r := &Result{Data: c.Photos.From, Classes: len(c.Photos.Classes), Steps: c.Before}
 	for i, part := range []string{train, validation, test} {
 		r.Photos[i] = len(c.Photos.Part(part))
 	}

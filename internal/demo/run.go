@@ -31,6 +31,9 @@ type Config struct {
 	// job's status is shown.
 	JobLog func(job string) string
 
+	// Before are steps that went before the run; the result lists them first.
+	Before []StepTime
+
 	// Ready, which may be nil, is called when the result is there. The endpoint
 	// answers until it returns.
 	Ready func(*Result) error
@@ -77,12 +80,20 @@ func (r *run) step(name string, do func(*progress.Step) (summary string, err err
 	s := r.Progress.Step(name)
 	summary, err := do(s)
 	if err != nil {
-		s.Fail(err)
+		s.Fail(plain(err))
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	s.Done("%s", summary)
 	r.took(name, s.Elapsed(), summary)
 	return nil
+}
+
+// plain is an error as people call it.
+func plain(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 func (r *run) took(name string, d time.Duration, summary string) {
