@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -361,6 +362,51 @@ func TestDeathAfterStart(t *testing.T) {
 	}
 	if files := untar(t, lab.Object(t, "out/orphan/output/model.tar.gz")); files["model.txt"] != "orphan" {
 		t.Errorf("the model holds %v", files)
+	}
+}
+
+// forgetful ends the server before it can remove ended work.
+type forgetful struct {
+	runner.Runner
+	die func()
+}
+
+func (d forgetful) Remove(ctx context.Context, _ string) error {
+	d.die()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestDeathAfterEnd: the next server clears up behind a job that the one
+// before it could only just bring to its end.
+func TestDeathAfterEnd(t *testing.T) {
+	t.Parallel()
+	var deaths atomic.Int64
+	dead := make(chan struct{})
+	srv := musher.InProcess(t, musher.Doings{Wrap: func(r runner.Runner) runner.Runner {
+		if deaths.Add(1) > 1 {
+			return r
+		}
+		return forgetful{r, sync.OnceFunc(func() { close(dead) })}
+	}})
+	lab := srv.Lab(t)
+	upload(t, lab)
+	lab.Train(t, "ended", nil)
+	<-dead
+	srv.Stop()
+	if n := len(srv.Runner.Specs()); n != 1 {
+		t.Fatalf("the runner knows %d works", n)
+	}
+	srv.Start()
+	lab.Access = srv.Access
+	if job := lab.AwaitTraining(t, "ended"); job.TrainingJobStatus != types.TrainingJobStatusCompleted {
+		t.Errorf("the job is %s: %s", job.TrainingJobStatus, aws.ToString(job.FailureReason))
+	}
+	musher.Eventually(t, "the work is forgotten", func() bool { return len(srv.Runner.Specs()) == 0 })
+	for _, dir := range []string{"input", "model", "output"} {
+		if _, err := os.Stat(srv.Path("jobs", "ended", dir)); err == nil {
+			t.Errorf("%s is left", dir)
+		}
 	}
 }
 

@@ -45,7 +45,12 @@ func New(deps Deps, s *awsapi.Service) (*Family, error) {
 }
 
 // Run works on the jobs until ctx ends.
-func (f *Family) Run(ctx context.Context) error { return f.loop.Run(ctx) }
+func (f *Family) Run(ctx context.Context) error {
+	if err := f.tidy(ctx); err != nil && ctx.Err() == nil {
+		f.Log.Warn("cannot clear up behind ended training jobs", "error", err)
+	}
+	return f.loop.Run(ctx)
+}
 
 // Poke asks for a look at a job, as after a change of its process.
 func (f *Family) Poke(job string) { f.loop.Poke(job) }

@@ -244,14 +244,19 @@ func (f *Family) end(ctx context.Context, job *Job, change func(now time.Time, j
 	if err := f.update(ctx, job, change); err != nil {
 		return err
 	}
+	f.clearUp(job)
 	f.forget(ctx, job)
+	f.ended(job.Request.TrainingJobName)
+	return nil
+}
+
+// clearUp removes what an ended job does not need: all but its log.
+func (f *Family) clearUp(job *Job) {
 	for _, dir := range []string{"input", "model", "output", "tmp"} {
 		if err := os.RemoveAll(filepath.Join(f.folder(job), dir)); err != nil {
 			f.Log.Warn("an ended training job leaves files behind", "error", err)
 		}
 	}
-	f.ended(job.Request.TrainingJobName)
-	return nil
 }
 
 // forget drops what is kept of an attempt outside of the row.

@@ -2,8 +2,10 @@ package training
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/state"
 )
 
@@ -23,4 +25,31 @@ func (f *Family) Sweep(ctx context.Context, since time.Time) error {
 		return err
 	}
 	return f.Stage.Sweep(since, func(folder string) bool { return used[folder] })
+}
+
+// tidy clears up behind jobs that ended just before a server died: their row
+// is written, and the loop does not look at them any more.
+func (f *Family) tidy(ctx context.Context) error {
+	work, err := f.Runner.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, st := range work {
+		if st.Labels["kind"] != "training" || !st.Ended() {
+			continue
+		}
+		job, err := f.Get(ctx, st.Labels["job"])
+		if err = ignoreMissing(err); err != nil {
+			return err
+		}
+		if job != nil && job.Done() {
+			f.clearUp(job)
+		}
+		if job == nil || job.Done() || st.ID != workID(job) {
+			if err := f.Runner.Remove(ctx, st.ID); err != nil && !errors.Is(err, runner.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return nil
 }
