@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"net/http"
@@ -95,7 +96,7 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 		c.hash.Write(p[:n])
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		c.err = incompleteBody()
 	case err != nil:
 		c.err = err
@@ -137,7 +138,7 @@ func (c *chunkReader) line() (string, error) {
 	switch {
 	case err == io.EOF:
 		return "", incompleteBody()
-	case err == bufio.ErrBufferFull || len(b) > maxChunkLine:
+	case errors.Is(err, bufio.ErrBufferFull) || len(b) > maxChunkLine:
 		return "", malformedChunk()
 	case err != nil:
 		return "", err
@@ -191,7 +192,8 @@ func (c *chunkReader) last() error {
 	for {
 		line, err := c.line()
 		if err != nil {
-			if e, ok := err.(*Error); !ok || e.Code != "IncompleteBody" || c.r.Buffered() > 0 {
+			var e *Error
+			if !errors.As(err, &e) || e.Code != "IncompleteBody" || c.r.Buffered() > 0 {
 				return err
 			}
 			break

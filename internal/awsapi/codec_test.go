@@ -159,7 +159,7 @@ func TestRESTBindings(t *testing.T) {
 		if w.Code != 202 || w.Header().Get("ETag") != want || w.Body.String() != `{"Message":"raw"}` {
 			t.Errorf("%s: %d %q %s", target, w.Code, w.Header(), w.Body)
 		}
-		if got := w.Header()["x-meta-breed"]; len(got) != 1 || got[0] != "pug" {
+		if got := w.Header()["x-meta-breed"]; len(got) != 1 || got[0] != "pug" { //nolint:staticcheck // sent as spelled
 			t.Errorf("%s: metadata %q", target, w.Header())
 		}
 	}

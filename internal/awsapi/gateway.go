@@ -124,7 +124,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) run(c *call) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // a panic is compared, nothing wraps it
 				panic(p)
 			}
 			g.cfg.Log.Error("panic in a handler", "request_id", c.req.ID, "operation", c.req.Operation,

@@ -116,7 +116,6 @@ type operation struct {
 	model    *ServiceModel
 	in, out  *structPlan
 	template *template // nil unless a REST protocol
-	known    *OperationName
 }
 
 // streams tells whether the request's body goes to the handler unread.

@@ -3,6 +3,7 @@ package blob
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -89,7 +90,7 @@ func copyChunks(ctx context.Context, f *os.File, r io.Reader, hashes map[Algorit
 			return size, err
 		}
 		size += int64(n)
-		if readErr == io.EOF {
+		if errors.Is(readErr, io.EOF) {
 			return size, nil
 		}
 		if err := cmp.Or(readErr, ctx.Err()); err != nil {

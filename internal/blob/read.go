@@ -165,7 +165,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 	}
 	n, err := r.file.Read(b[:min(int64(len(b)), p.n)])
 	p.n -= int64(n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = short(p)
 	}
 	return n, err

@@ -75,16 +75,12 @@ func call[Out any](ctx context.Context, c *client, m *awsapi.ServiceModel, opera
 
 // explain puts into plain words why a server does not answer.
 func (c *client) explain(err error) error {
-	if !unreachable(err) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "dial" {
 		return err
 	}
-	return withHint(fmt.Errorf("no server answers at %s: %w", c.conn.Endpoint, err),
+	return withHint(fmt.Errorf("no server answers at %s: %w", c.conn.Endpoint, op.Err),
 		"start one with `musher up`, or name another one's folder with --data")
-}
-
-func unreachable(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // errMissing is for what was looked for in a list.

@@ -78,7 +78,22 @@ func (c invokeCommand) explain(err error) error {
 	if e.Code == "ValidationError" && strings.Contains(e.Message, "not found") {
 		return withHint(fmt.Errorf("there is no endpoint %s in service", c.Endpoint), "`musher ls endpoints` lists those that there are")
 	}
+	if e.Code == "ModelError" {
+		return modelError(e)
+	}
 	return err
+}
+
+// modelError is what the model itself said, where it said something.
+func modelError(e *awsapi.Error) error {
+	var said struct{ Error, Hint string }
+	for _, f := range e.Fields {
+		text, ok := f.Value.(string)
+		if f.Name == "OriginalMessage" && ok && json.Unmarshal([]byte(text), &said) == nil && said.Error != "" {
+			return withHint(errors.New(said.Error), "%s", said.Hint)
+		}
+	}
+	return e
 }
 
 func (c invokeCommand) print(g *globals, answer []byte) error {

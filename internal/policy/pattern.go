@@ -118,9 +118,6 @@ func (p *pattern) variable(inner string) error {
 	return nil
 }
 
-// matchesAll tells that the pattern is a lone *.
-func (p *pattern) matchesAll() bool { return len(p.parts) == 1 && p.parts[0].kind == starPart }
-
 // match reports whether the whole of s fits. It allocates nothing; its time is at most
 // proportional to len(s) times the number of parts, whatever the pattern.
 func (p *pattern) match(s string, ctx Context) bool {

@@ -2,7 +2,6 @@ package vision
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -130,5 +129,3 @@ func harmless(warning string) bool {
 	}
 	return false
 }
-
-var errNoTurbo = fmt.Errorf("vision: libraries cannot be loaded at run time on %s", runtime.GOOS)

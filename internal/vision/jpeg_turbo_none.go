@@ -2,4 +2,11 @@
 
 package vision
 
-func openTurbo(string) (*turbo, error) { return nil, errNoTurbo }
+import (
+	"fmt"
+	"runtime"
+)
+
+func openTurbo(string) (*turbo, error) {
+	return nil, fmt.Errorf("vision: libraries cannot be loaded at run time on %s", runtime.GOOS)
+}

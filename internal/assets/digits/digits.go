@@ -108,7 +108,7 @@ func writeAll(ctx context.Context, table io.Reader, dir string) error {
 			return fmt.Errorf("digits: %w", context.Cause(ctx))
 		}
 		row, err := rows.Read()
-		if err == io.EOF && n > 0 {
+		if errors.Is(err, io.EOF) && n > 0 {
 			return nil
 		}
 		if err != nil {

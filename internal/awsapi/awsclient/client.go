@@ -106,7 +106,7 @@ func (c *Client) attempt(ctx context.Context, m *awsapi.ServiceModel, operation 
 		return err
 	}
 	awsapi.SignV4(r, c.credentials, c.region, m, b.hash, time.Now())
-	answer, err := c.http.Do(r)
+	answer, err := c.http.Do(r) //nolint:bodyclose // DecodeResponse closes it, or hands it on as a stream
 	if err != nil {
 		return err
 	}

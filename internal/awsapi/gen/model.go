@@ -159,7 +159,7 @@ func openModels(botocore string) (*models, error) {
 func (m *models) load(service string) (*model, error) {
 	files, err := fs.Glob(m.data, service+"/*/service-2.json*")
 	if err != nil || len(files) == 0 {
-		return nil, fmt.Errorf("no model of %q: %v", service, err)
+		return nil, fmt.Errorf("no model of %q: %w", service, err)
 	}
 	sort.Strings(files)
 	name := files[len(files)-1]

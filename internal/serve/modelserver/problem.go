@@ -74,8 +74,8 @@ func explain(err error) *problem {
 
 func explainFetch(f *fetch.Error) *problem {
 	status := http.StatusFailedDependency
-	switch f.Kind { //nolint:errorlint // kinds are compared, not wrapped
-	case fetch.ErrForbiddenURL, fetch.ErrForbiddenAddress:
+	switch f.Kind {
+	case fetch.ErrForbiddenURL, fetch.ErrForbiddenAddress: //nolint:errorlint // kinds are compared, nothing wraps them
 		status = http.StatusBadRequest
 	case fetch.ErrTooLarge:
 		status = http.StatusRequestEntityTooLarge

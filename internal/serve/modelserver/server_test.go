@@ -188,7 +188,6 @@ func readNumbers(answer []byte, list bool) (numbers [][]float32, err error) {
 func TestVerbose(t *testing.T) {
 	r := start(t, Config{})
 	body := photo(t, blue)
-	type ranking = []ranked
 	var want verbose
 	for name, c := range map[string]struct {
 		header string

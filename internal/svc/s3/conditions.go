@@ -35,9 +35,9 @@ func (c conditions) check(o *object) error {
 
 func notModified(o *object) error {
 	e := awsapi.Errorf("NotModified", "Not Modified").WithStatus(http.StatusNotModified)
-	e.WithHeader("ETag", quoted(o.ETag)).WithHeader("Last-Modified", o.Modified.UTC().Format(http.TimeFormat))
+	e = e.WithHeader("ETag", quoted(o.ETag)).WithHeader("Last-Modified", o.Modified.UTC().Format(http.TimeFormat))
 	if o.CacheControl != "" {
-		e.WithHeader("Cache-Control", o.CacheControl)
+		e = e.WithHeader("Cache-Control", o.CacheControl)
 	}
 	return e
 }

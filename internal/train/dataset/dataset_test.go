@@ -144,7 +144,7 @@ func TestSplitIsSeeded(t *testing.T) {
 		}
 		return show(s.Classes, s.Valid)
 	}
-	if held(1) != held(1) {
+	if first, second := held(1), held(1); first != second {
 		t.Error("the same seed splits differently")
 	}
 	if held(1) == held(2) {

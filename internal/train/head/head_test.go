@@ -139,7 +139,8 @@ func (r *reference) masks(n int) [][]float64 {
 
 // gradient adds one photo's share, by the chain rule, and returns its loss.
 func (r *reference) gradient(x, mask []float64, label int, batch float64, grads [][]float64) float64 {
-	input, last := x, 0
+	var input []float64
+	last := 0
 	var pre []float64
 	if r.n.hidden > 0 {
 		pre, last = layer(x, r.params[0], r.params[1]), 2

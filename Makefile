@@ -1,0 +1,43 @@
+# Targets for people: demo, build, test, lint, bench. `make` alone builds.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X github.com/musher/musher/internal/cli.Version=$(VERSION)
+BIN     := bin/musher
+VENV    := .venv
+
+.PHONY: build demo test lint bench tools clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/musher
+
+demo: build
+	$(BIN) demo
+
+# What the tests drive: clients in an environment of their own, ONNX Runtime and
+# weights in the cache, libjpeg-turbo where this machine lets us install it.
+tools: build $(VENV)/.done
+	@ldconfig -p 2>/dev/null | grep -q libturbojpeg || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends libturbojpeg0 >/dev/null; }; } || \
+		echo "libjpeg-turbo is not here: the tests that need it will skip"
+	@$(BIN) fetch >/dev/null || echo "libraries and weights cannot be fetched: the tests that need them will skip"
+
+$(VENV)/.done: test/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt
+	touch $@
+
+test: tools
+	$(GO) vet ./...
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MUSHER_SHARED="$${MUSHER_SHARED:-$(CURDIR)/../shared}" \
+	MUSHER_ONNXRUNTIME="$$($(BIN) fetch onnxruntime 2>/dev/null)" \
+	$(GO) test -race -timeout 30m ./...
+
+lint:
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+bench: build
+	MUSHER_SHARED="$${MUSHER_SHARED:-$(CURDIR)/../shared}" bench/run.sh
+
+clean:
+	rm -rf bin $(VENV)
