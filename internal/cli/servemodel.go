@@ -8,14 +8,13 @@ import (
 	"os"
 
 	"github.com/musher/musher/internal/assets"
-	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/awsapi/awsclient"
 	"github.com/musher/musher/internal/serve/modelserver"
 	"github.com/musher/musher/internal/svc/s3"
 )
 
 // serveModelCommand is the process of an endpoint's instance. Its environment is
-// the instance's: credentials of the execution role among it.
+// the instance's; in it is where to get the execution role's credentials.
 type serveModelCommand struct {
 	Model  string `arg:"" help:"Folder of the model." type:"path"`
 	Socket string `arg:"" help:"Unix socket to listen on." type:"path"`
@@ -34,10 +33,8 @@ func (c serveModelCommand) Run(ctx context.Context, g *globals) error {
 	}
 	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
 		config.Endpoint = endpoint
-		config.Objects = bucketReader{awsclient.New(endpoint, awsapi.Credentials{
-			AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-			Token: os.Getenv("AWS_SESSION_TOKEN"),
-		}, os.Getenv("AWS_REGION"), directClient())}
+		role := awsclient.ContainerCredentials(os.Getenv(awsclient.ContainerURIEnv), os.Getenv(awsclient.ContainerTokenEnv), directClient())
+		config.Objects = bucketReader{awsclient.NewFrom(endpoint, role, os.Getenv("AWS_REGION"), directClient())}
 	}
 	return modelserver.Run(ctx, config)
 }

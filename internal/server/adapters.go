@@ -2,34 +2,13 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
-	"github.com/musher/musher/internal/svc/sts"
 )
-
-// roles lets SageMaker act as execution roles, by way of STS.
-type roles struct{ sts *sts.Service }
-
-func (r roles) Session(ctx context.Context, roleARN, name string, life time.Duration) (*sagemaker.Session, error) {
-	creds, caller, err := r.sts.RoleSession(ctx, roleARN, name, sagemaker.Principal, life)
-	var refused *awsapi.Error
-	if errors.As(err, &refused) {
-		return nil, awsapi.Errorf("ValidationException", "Could not assume role %s. Please ensure that the role exists and allows principal '%s' to assume the role (%s).", roleARN, sagemaker.Principal, refused.Message)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &sagemaker.Session{
-		Caller: caller, AccessKeyID: creds.AccessKeyId, SecretAccessKey: creds.SecretAccessKey,
-		SessionToken: creds.SessionToken, Expires: creds.Expiration,
-	}, nil
-}
 
 // objects is S3 for the other services: the same operations, checks included,
 // without the wire. The gateway is set once all services exist.

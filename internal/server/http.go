@@ -16,6 +16,8 @@ func (s *Server) handler() http.Handler {
 			s.healthz(w, r)
 		case r.Method == http.MethodGet && r.URL.Path == "/metrics" && r.Header.Get("Authorization") == "":
 			metrics.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && r.URL.Path == credentialsPath:
+			s.roles.ServeHTTP(w, r)
 		default:
 			s.gateway.ServeHTTP(w, r)
 		}

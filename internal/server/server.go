@@ -50,6 +50,7 @@ type Server struct {
 	gateway *awsapi.Gateway
 	metrics *metrics
 
+	roles    *roles
 	buckets  *s3.Service
 	training *training.Family
 	tuning   *tuning.Family
@@ -149,7 +150,10 @@ func (s *Server) wire(ctx context.Context) error {
 	s.buckets = s3.New(s3.Deps{DB: s.db, Blobs: s.blobs, Authorizer: identity, Log: log})
 	bucketsAsCaller := &objects{}
 	router := serve.NewRouter(serve.Options{})
-	sm, err := s.wireSageMaker(roles{tokens}, bucketsAsCaller, router)
+	if s.roles, err = newRoles(ctx, s.db, tokens, s.runner, s.Endpoint()); err != nil {
+		return err
+	}
+	sm, err := s.wireSageMaker(bucketsAsCaller, router)
 	if err != nil {
 		return err
 	}
@@ -168,7 +172,7 @@ func (s *Server) wire(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) wireSageMaker(roles sagemaker.Roles, objects sagemaker.Objects, router *serve.Router) (*awsapi.Service, error) {
+func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) (*awsapi.Service, error) {
 	api := awsapi.NewService(sagemaker.Model)
 	tags := sagemaker.NewTags(s.db, api)
 	stage, err := channel.New(s.path("staging"), objects)
@@ -181,7 +185,7 @@ func (s *Server) wireSageMaker(roles sagemaker.Roles, objects sagemaker.Objects,
 		"MUSHER_FETCH_FROM": strings.Join(s.opts.FetchFrom, ","),
 	}
 	trainer, err := training.New(training.Deps{
-		DB: s.db, Roles: roles, Objects: objects, Stage: stage, Runner: s.runner, Tags: tags, Log: s.opts.Log,
+		DB: s.db, Roles: s.roles, Objects: objects, Stage: stage, Runner: s.runner, Tags: tags, Log: s.opts.Log,
 		Dir: s.path("jobs"), Algorithm: self("train", "--dir"), Environment: env,
 		Provide: s.opts.Provider.Training,
 		Mounts:  []runner.Mount{{Source: s.opts.Cache}},
@@ -192,7 +196,7 @@ func (s *Server) wireSageMaker(roles sagemaker.Roles, objects sagemaker.Objects,
 	tuner := tuning.New(tuning.Deps{DB: s.db, Trainer: trainer, Tags: tags, Log: s.opts.Log}, api)
 	trainer.OnEnd(tuner.TrainingEnded)
 	host := hosting.New(hosting.Deps{
-		DB: s.db, Roles: roles, Objects: objects, Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
+		DB: s.db, Roles: s.roles, Objects: objects, Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
 		Dir: s.path("endpoints"), ModelsDir: s.path("models"),
 		Server: self("serve-model"), Environment: env,
 		Provide: s.opts.Provider.Serving,
@@ -241,8 +245,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	if err := s.hosting.Adopt(ctx); err != nil {
 		return err
 	}
+	var idle silent
 	front := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		ConnState: idle.follow,
+		Handler:   s.handler(), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),
 	}
 	work, ctx := errgroup.WithContext(ctx)
@@ -257,6 +263,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	work.Go(func() error {
 		<-ctx.Done()
+		idle.Close()
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
 		defer cancel()
 		if front.Shutdown(closing) != nil {

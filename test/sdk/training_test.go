@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
@@ -85,12 +87,18 @@ func TestTrainingJob(t *testing.T) {
 func TestJobsEnvironment(t *testing.T) {
 	t.Parallel()
 	seen := make(chan musher.FakeJob, 1)
+	keys := make(chan aws.Credentials, 1)
 	srv := musher.InProcess(t, musher.Doings{Training: func(j musher.FakeJob) int {
 		for _, file := range []string{"input/data/train/a/1", "input/data/validation/a/2", "input/config/inputdataconfig.json", "input/config/resourceconfig.json"} {
 			if _, err := os.Stat(filepath.Join(j.Dir, file)); err != nil {
 				return j.Fail(err.Error())
 			}
 		}
+		role, err := roleOf(j)
+		if err != nil {
+			return j.Fail(err.Error())
+		}
+		keys <- role
 		seen <- j
 		return j.Finish("m")
 	}})
@@ -115,7 +123,8 @@ func TestJobsEnvironment(t *testing.T) {
 		t.Errorf("the hyperparameters are %v", j.Hyperparameters)
 	}
 	// The job is its role, and nobody else.
-	inside := srv.As(j.Env["AWS_ACCESS_KEY_ID"], j.Env["AWS_SECRET_ACCESS_KEY"], j.Env["AWS_SESSION_TOKEN"])
+	role := <-keys
+	inside := srv.As(role.AccessKeyID, role.SecretAccessKey, role.SessionToken)
 	who := must(inside.STS().GetCallerIdentity(t.Context(), nil))(t)
 	if want := "arn:aws:sts::123456789012:assumed-role/trainer/SageMaker-env"; *who.Arn != want {
 		t.Errorf("the job is %s, want %s", *who.Arn, want)
@@ -124,6 +133,22 @@ func TestJobsEnvironment(t *testing.T) {
 	wantError(t, err, "AccessDenied")
 	_, err = inside.SageMaker().ListTrainingJobs(t.Context(), nil)
 	wantError(t, err, "AccessDeniedException", "sagemaker:ListTrainingJobs")
+
+	// What a job was given is worth nothing once it has ended, nor when bent.
+	if _, err := roleOf(j); err == nil || !strings.Contains(err.Error(), "does not run") {
+		t.Errorf("an ended job asked for credentials: %v", err)
+	}
+	j.Env["AWS_CONTAINER_AUTHORIZATION_TOKEN"] += "x"
+	if _, err := roleOf(j); err == nil || !strings.Contains(err.Error(), "not one that this server gave") {
+		t.Errorf("a made-up token: %v", err)
+	}
+}
+
+// roleOf gets a job's credentials as the SDKs do inside it.
+func roleOf(j musher.FakeJob) (aws.Credentials, error) {
+	return endpointcreds.New(j.Env["AWS_CONTAINER_CREDENTIALS_FULL_URI"], func(o *endpointcreds.Options) {
+		o.AuthorizationToken = j.Env["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+	}).Retrieve(context.Background())
 }
 
 // TestTrainingFailures: what is wrong reaches FailureReason, in words.

@@ -21,11 +21,14 @@ import (
 	"github.com/musher/musher/internal/awsapi"
 )
 
-// Client calls services at one endpoint with one set of credentials. It is
-// safe for use by several goroutines.
+// Source gives the credentials to sign with; it is asked before each attempt.
+type Source func(ctx context.Context) (awsapi.Credentials, error)
+
+// Client calls services at one endpoint as one caller. It is safe for use by
+// several goroutines.
 type Client struct {
 	endpoint    string
-	credentials awsapi.Credentials
+	credentials Source
 	region      string
 	http        *http.Client
 
@@ -39,6 +42,11 @@ type Client struct {
 // New returns a client of the services at endpoint, "http://127.0.0.1:4566".
 // A nil HTTP client is http.DefaultClient.
 func New(endpoint string, credentials awsapi.Credentials, region string, client *http.Client) *Client {
+	return NewFrom(endpoint, func(context.Context) (awsapi.Credentials, error) { return credentials, nil }, region, client)
+}
+
+// NewFrom is New for credentials that change over time.
+func NewFrom(endpoint string, credentials Source, region string, client *http.Client) *Client {
 	if client == nil {
 		client = http.DefaultClient
 	}
@@ -71,7 +79,11 @@ func (c *Client) Presign(m *awsapi.ServiceModel, operation string, in any, expir
 		return "", err
 	}
 	r.Header.Del("Content-Type")
-	awsapi.PresignV4(r, c.credentials, c.region, m, expires, time.Now())
+	credentials, err := c.credentials(context.Background())
+	if err != nil {
+		return "", err
+	}
+	awsapi.PresignV4(r, credentials, c.region, m, expires, time.Now())
 	return r.URL.String(), nil
 }
 
@@ -105,7 +117,11 @@ func (c *Client) attempt(ctx context.Context, m *awsapi.ServiceModel, operation 
 	if err != nil {
 		return err
 	}
-	awsapi.SignV4(r, c.credentials, c.region, m, b.hash, time.Now())
+	credentials, err := c.credentials(ctx)
+	if err != nil {
+		return err
+	}
+	awsapi.SignV4(r, credentials, c.region, m, b.hash, time.Now())
 	answer, err := c.http.Do(r) //nolint:bodyclose // DecodeResponse closes it, or hands it on as a stream
 	if err != nil {
 		return err

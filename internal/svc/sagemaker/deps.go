@@ -3,7 +3,7 @@ package sagemaker
 import (
 	"context"
 	"io"
-	"time"
+	"maps"
 
 	"github.com/musher/musher/internal/awsapi"
 )
@@ -11,30 +11,30 @@ import (
 // Principal is the service that execution roles must trust.
 const Principal = "sagemaker.amazonaws.com"
 
-// Session is an execution role at work: whom a call comes from, and the keys
-// that a process gets.
-type Session struct {
-	Caller          *awsapi.Caller
-	AccessKeyID     string
-	SecretAccessKey string
-	SessionToken    string
-	Expires         time.Time
-}
-
-// Environment is the session as the AWS clients read it.
-func (s *Session) Environment() map[string]string {
-	return map[string]string{
-		"AWS_ACCESS_KEY_ID":     s.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY": s.SecretAccessKey,
-		"AWS_SESSION_TOKEN":     s.SessionToken,
-	}
-}
-
 // Roles lets a family act as an execution role.
 type Roles interface {
 	// Session assumes the role as SageMaker does. It fails with an error that
 	// a user can read where the role is missing or does not trust Principal.
-	Session(ctx context.Context, roleARN, name string, life time.Duration) (*Session, error)
+	Session(ctx context.Context, roleARN, name string) (*awsapi.Caller, error)
+	// Environment returns the variables by which a piece of work, and nothing
+	// else, gets the role's temporary credentials while it runs. The AWS
+	// clients read them, and renew the credentials by themselves.
+	Environment(workID, roleARN, name string) map[string]string
+}
+
+// WorkEnvironment starts the environment of a piece of work: what every
+// program expects, and what the request asks for, without keys and profiles.
+// Those would come before the role's for every client.
+func WorkEnvironment(dir string, asked map[string]string) map[string]string {
+	env := map[string]string{
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME": dir, "LANG": "C.UTF-8",
+	}
+	maps.Copy(env, asked)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"} {
+		delete(env, name)
+	}
+	return env
 }
 
 // Object is one object of a bucket.

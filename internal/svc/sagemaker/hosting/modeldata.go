@@ -53,11 +53,11 @@ func (f *Family) fetchModel(ctx context.Context, m *sagemaker.CreateModelInput) 
 	if err != nil {
 		return "", err
 	}
-	session, err := f.Roles.Session(ctx, *m.ExecutionRoleArn, "SageMaker", time.Hour)
+	caller, err := f.Roles.Session(ctx, *m.ExecutionRoleArn, sessionName)
 	if err != nil {
 		return "", err
 	}
-	object, err := f.Objects.Head(ctx, session.Caller, bucket, key)
+	object, err := f.Objects.Head(ctx, caller, bucket, key)
 	if err != nil {
 		return "", fmt.Errorf("could not access model data at %s as the role %s: %w", uri, *m.ExecutionRoleArn, err)
 	}
@@ -66,7 +66,7 @@ func (f *Family) fetchModel(ctx context.Context, m *sagemaker.CreateModelInput) 
 	if _, err := os.Stat(folder); err == nil {
 		return folder, nil
 	}
-	body, _, err := f.Objects.Get(ctx, session.Caller, bucket, key)
+	body, _, err := f.Objects.Get(ctx, caller, bucket, key)
 	if err != nil {
 		return "", fmt.Errorf("could not read model data at %s: %w", uri, err)
 	}

@@ -24,6 +24,9 @@ const (
 	stopGrace = 30 * time.Second // between SIGTERM and SIGKILL, as on SageMaker
 	pingMost  = 2 * time.Second
 
+	// sessionName is the name under which instances act as their role.
+	sessionName = "SageMaker"
+
 	// startAttempts is how often an instance of a new deployment may crash
 	// before the deployment has failed.
 	startAttempts = 3
@@ -250,23 +253,18 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	session, err := f.Roles.Session(ctx, *v.Model.ExecutionRoleArn, "SageMaker", 12*time.Hour)
-	if err != nil {
-		return err
+	if _, err := f.Roles.Session(ctx, *v.Model.ExecutionRoleArn, sessionName); err != nil {
+		return err // better said now than at the first call that the model makes
 	}
 	provided, err := f.Provide(ctx)
 	if err != nil {
 		return err
 	}
 	target := in.target(f.Dir)
-	env := map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME": dir, "LANG": "C.UTF-8",
-	}
-	maps.Copy(env, v.container().Environment)
+	env := sagemaker.WorkEnvironment(dir, v.container().Environment)
 	maps.Copy(env, f.Environment)
 	maps.Copy(env, provided)
-	maps.Copy(env, session.Environment())
+	maps.Copy(env, f.Roles.Environment(in.id(), *v.Model.ExecutionRoleArn, sessionName))
 	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = row.Region, row.Region
 	return f.Runner.Start(ctx, runner.Spec{
 		ID:      in.id(),

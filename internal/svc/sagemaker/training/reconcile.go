@@ -100,7 +100,7 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	case !errors.Is(err, runner.ErrNotFound):
 		return err
 	}
-	session, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job), sessionLife(job))
+	caller, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job))
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	inputs := map[string]string{}
 	for _, c := range job.Request.InputDataConfig {
 		uri := c.DataSource.S3DataSource.S3Uri
-		inputs[c.ChannelName], err = f.Stage.Folder(ctx, session.Caller, uri, func(int64, int64) {})
+		inputs[c.ChannelName], err = f.Stage.Folder(ctx, caller, uri, func(int64, int64) {})
 		if err != nil {
 			return fmt.Errorf("data download failed for channel %s: %w", c.ChannelName, err)
 		}
@@ -129,7 +129,7 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	if err := f.layOut(job, inputs); err != nil {
 		return err
 	}
-	if err := f.Runner.Start(ctx, f.spec(job, inputs, session, provided)); err != nil {
+	if err := f.Runner.Start(ctx, f.spec(job, inputs, provided)); err != nil {
 		return err
 	}
 	return f.launched(ctx, job)

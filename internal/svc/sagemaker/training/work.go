@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/musher/musher/internal/artifact"
 	"github.com/musher/musher/internal/awsapi"
@@ -35,14 +34,6 @@ func workID(job *Job) string {
 }
 
 func sessionName(job *Job) string { return "SageMaker-" + job.Request.TrainingJobName }
-
-// sessionLife covers the job's longest run and its upload, as far as a role
-// session can.
-func sessionLife(job *Job) time.Duration {
-	const most = 12 * time.Hour
-	life := seconds(job.Request.StoppingCondition.MaxRuntimeInSeconds) + time.Hour
-	return min(life, most)
-}
 
 // layOut makes the job's folder anew: configuration, links to the staged
 // data, and empty folders for what the process writes.
@@ -108,15 +99,11 @@ func resourceConfig(job *Job) map[string]any {
 
 // spec is the job's process. Its own variables win over those of the request:
 // a job must not be talked out of its own name and keys.
-func (f *Family) spec(job *Job, inputs map[string]string, session *sagemaker.Session, provided map[string]string) runner.Spec {
-	env := map[string]string{
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME": f.folder(job), "LANG": "C.UTF-8",
-	}
-	maps.Copy(env, job.Request.Environment)
+func (f *Family) spec(job *Job, inputs, provided map[string]string) runner.Spec {
+	env := sagemaker.WorkEnvironment(f.folder(job), job.Request.Environment)
 	maps.Copy(env, f.Environment)
 	maps.Copy(env, provided)
-	maps.Copy(env, session.Environment())
+	maps.Copy(env, f.Roles.Environment(workID(job), job.Request.RoleArn, sessionName(job)))
 	maps.Copy(env, map[string]string{
 		"TRAINING_JOB_NAME": job.Request.TrainingJobName, "TRAINING_JOB_ARN": job.ARN,
 		"AWS_REGION": job.Region, "AWS_DEFAULT_REGION": job.Region,
@@ -155,7 +142,7 @@ func (f *Family) blame(job *Job, st runner.Status) string {
 // upload packs the model, and what the job left in output/data, and puts both
 // under the job's output path, as its role. It returns the model's URI.
 func (f *Family) upload(ctx context.Context, job *Job) (string, error) {
-	session, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job), time.Hour)
+	caller, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job))
 	if err != nil {
 		return "", err
 	}
@@ -169,7 +156,7 @@ func (f *Family) upload(ctx context.Context, job *Job) (string, error) {
 	}
 	key += job.Request.TrainingJobName + "/output/"
 	if data := filepath.Join(f.folder(job), "output/data"); !empty(data) {
-		if err := f.put(ctx, session.Caller, data, bucket, key+"output.tar.gz"); err != nil {
+		if err := f.put(ctx, caller, data, bucket, key+"output.tar.gz"); err != nil {
 			return "", err
 		}
 	}
@@ -177,7 +164,7 @@ func (f *Family) upload(ctx context.Context, job *Job) (string, error) {
 	if empty(model) {
 		return "", nil
 	}
-	return fmt.Sprintf("s3://%s/%smodel.tar.gz", bucket, key), f.put(ctx, session.Caller, model, bucket, key+"model.tar.gz")
+	return fmt.Sprintf("s3://%s/%smodel.tar.gz", bucket, key), f.put(ctx, caller, model, bucket, key+"model.tar.gz")
 }
 
 func empty(dir string) bool {
