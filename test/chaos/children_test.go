@@ -101,7 +101,7 @@ func TestLeaveWork(t *testing.T) {
 	srv := musher.New(t, musher.WithFlags("--leave-work"))
 	lab := srv.Lab(t)
 	lab.UploadPictures(t)
-	lab.Train(t, "left", map[string]string{"epochs": epochs})
+	lab.Train(t, "left", map[string]string{"epochs": "5000", "lr_schedule": "constant"})
 	pid := 0
 	musher.Eventually(t, "the training process runs", func() bool { pid = trainer(srv, "left"); return pid != 0 })
 	srv.Stop()
