@@ -1,0 +1,224 @@
+package hpo
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/musher/musher/internal/hpo/internal/gp"
+)
+
+// How much a surrogate may cost. Up to fitPoints trials all count in full;
+// beyond dataPoints a suggestion no longer gets dearer.
+const (
+	firstEvals = 30  // evaluations of the density for the first warp
+	nextEvals  = 12  // for each further one, which starts where the last ended
+	fitPoints  = 120 // trials that hyperparameters are fitted to
+	dataPoints = 300 // trials that a model is conditioned on
+	committee  = 5   // models
+)
+
+// failedNoise is the noise variance (in those of the objective) of the value
+// that stands in for a failed trial's: a failure is as bad as the worst result,
+// but one that broke down by chance must not close a region for good.
+const failedNoise = 0.1
+
+// surrogate is what the trials so far say about the objective: a committee of
+// Gaussian processes over the warped objective.
+type surrogate struct {
+	encoder encoder
+	points  [][]float64 // the done trials that the models know
+	z       []float64   // their warped objectives
+	members []*member
+
+	x                []float64 // coordinates of the point in hand
+	dMean, dVariance []float64
+}
+
+// member is a process whose hyperparameters are the most probable ones, or a
+// draw from what else is likely.
+type member struct {
+	model   *gp.Model
+	scratch *gp.Scratch
+	best    float64 // the model's lowest mean at any done trial
+}
+
+// prior is what is believed of an objective over the unit cube, its values
+// standardised. The median lengthscale grows with the square root of the
+// dimension, as distances do (Hvarfner, Hellsten and Nardi, "Vanilla Bayesian
+// optimization performs great in high dimensions", 2024).
+func prior(shape gp.Shape) gp.Prior {
+	return gp.Prior{
+		Length:   gp.LogNormal{Median: 0.3 * math.Sqrt(float64(shape.Dim())), SD: 0.8},
+		Distance: gp.LogNormal{Median: 1, SD: 1.5},
+		Signal:   gp.LogNormal{Median: 1, SD: 1},
+		Noise:    gp.LogNormal{Median: 1e-5, SD: 2.5},
+		MeanSD:   1,
+	}
+}
+
+// newSurrogate learns from r and leaves room for more pending trials. normal
+// gives independent standard normal numbers.
+func newSurrogate(e encoder, r *record, more int, normal func() float64) *surrogate {
+	kept := keep(r.y, dataPoints)
+	s := &surrogate{
+		encoder: e,
+		points:  pick(r.done, kept),
+		x:       make([]float64, e.shape.Dim()),
+		dMean:   make([]float64, e.shape.Real), dVariance: make([]float64, e.shape.Real),
+	}
+	s.fit(pick(r.y, kept), len(r.failed)+len(r.pending)+more, normal)
+	s.addFailed(r.failed)
+	for _, p := range r.pending {
+		s.believe(p)
+	}
+	s.settle()
+	return s
+}
+
+// fit finds the warp and the hyperparameters of highest evidence and forms the
+// committee around them.
+func (s *surrogate) fit(y []float64, room int, normal func() float64) {
+	kept := keep(y, fitPoints)
+	f := gp.NewFitter(s.encoder.shape, s.encoder.encodeAll(pick(s.points, kept)), prior(s.encoder.shape))
+	var start, theta []float64
+	highest, evals, worse := math.Inf(-1), firstEvals, 0
+	for _, w := range warps() {
+		z, logSlope := w.apply(y)
+		fitted, density := f.Fit(pick(z, kept), start, evals)
+		start, evals = fitted, nextEvals
+		if density += logSlope; density > highest {
+			highest, theta, s.z, worse = density, fitted, z, 0
+		} else if worse++; worse == 2 {
+			break // the evidence has one peak: the rest is worse still
+		}
+	}
+	x := s.encoder.encodeAll(s.points)
+	for _, t := range append(f.Draw(pick(s.z, kept), theta, committee-1, normal), theta) {
+		m := f.Model(t, x, s.z, room)
+		s.members = append(s.members, &member{model: m, scratch: m.NewScratch()})
+	}
+}
+
+func (s *surrogate) addFailed(points [][]float64) {
+	worst := slices.Max(s.z)
+	for _, p := range points {
+		s.encoder.encode(p, s.x)
+		for _, m := range s.members {
+			m.model.Add(s.x, worst, failedNoise)
+		}
+	}
+}
+
+// addPending makes the surrogate believe that a trial without a result yet will
+// turn out as predicted (the "kriging believer" of Ginsbourger, Le Riche and
+// Carraro, "Kriging is well-suited to parallelize optimization", 2010): the
+// mean stays, the doubt about that place goes, and the next trial is sent
+// elsewhere.
+func (s *surrogate) addPending(point []float64) {
+	s.believe(point)
+	s.settle()
+}
+
+func (s *surrogate) believe(point []float64) {
+	s.encoder.encode(point, s.x)
+	for _, m := range s.members {
+		m.model.Add(s.x, m.model.Mean(s.x, m.scratch), 0)
+	}
+}
+
+// settle works out the values to improve on. Under noise that is not the
+// luckiest observation but the lowest mean.
+func (s *surrogate) settle() {
+	for _, m := range s.members {
+		m.best = math.Inf(1)
+		for _, p := range s.points {
+			s.encoder.encode(p, s.x)
+			m.best = min(m.best, m.model.Mean(s.x, m.scratch))
+		}
+	}
+}
+
+// logEI is the logarithm of the improvement expected at a point, summed over
+// the committee.
+func (s *surrogate) logEI(point []float64) float64 {
+	s.encoder.encode(point, s.x)
+	var sum logSum
+	for _, m := range s.members {
+		mean, variance := m.model.Predict(s.x, m.scratch)
+		sd := math.Sqrt(variance)
+		logH, _, _ := logImprovement((m.best - mean) / sd)
+		sum.add(math.Log(sd) + logH)
+	}
+	return sum.value()
+}
+
+// logEIGrad is logEI at given coordinates of the process, with the gradient by
+// the first len(grad) of them, which are real ones.
+func (s *surrogate) logEIGrad(x, grad []float64) float64 {
+	var sum logSum
+	clear(grad)
+	for _, m := range s.members {
+		mean, variance := m.model.PredictGrad(x, m.scratch, s.dMean, s.dVariance)
+		sd := math.Sqrt(variance)
+		logH, cdf, pdf := logImprovement((m.best - mean) / sd)
+		before, share := sum.add(math.Log(sd) + logH)
+		for i := range grad {
+			slope := (pdf*s.dVariance[i]/(2*sd) - cdf*s.dMean[i]) / sd
+			grad[i] = before*grad[i] + share*slope
+		}
+	}
+	return sum.value()
+}
+
+// logSum adds numbers that are given, and returned, as logarithms.
+type logSum struct {
+	high, sum float64 // the total is sum·exp(high)
+}
+
+// add adds exp(v) and returns the shares of the new total that are due to what
+// was there before and to v.
+func (l *logSum) add(v float64) (before, share float64) {
+	switch {
+	case l.sum == 0:
+		l.high, l.sum = v, 1
+		return 0, 1
+	case v > l.high:
+		l.high, l.sum = v, l.sum*math.Exp(l.high-v)+1
+		return 1 - 1/l.sum, 1 / l.sum
+	}
+	e := math.Exp(v - l.high)
+	l.sum += e
+	return 1 - e/l.sum, e / l.sum
+}
+
+func (l *logSum) value() float64 { return l.high + math.Log(l.sum) }
+
+// keep returns, in their order, the indices of at most limit of the values: the
+// best half, and of the others an even spread over time.
+func keep(y []float64, limit int) []int {
+	all := make([]int, len(y))
+	for i := range all {
+		all[i] = i
+	}
+	if len(y) <= limit {
+		return all
+	}
+	slices.SortStableFunc(all, func(i, j int) int { return cmp.Compare(y[i], y[j]) })
+	half := limit / 2
+	kept, rest := slices.Clone(all[:half]), all[half:]
+	slices.Sort(rest)
+	for i := range limit - half {
+		kept = append(kept, rest[i*len(rest)/(limit-half)])
+	}
+	slices.Sort(kept)
+	return kept
+}
+
+func pick[T any](from []T, indices []int) []T {
+	out := make([]T, len(indices))
+	for i, k := range indices {
+		out[i] = from[k]
+	}
+	return out
+}
