@@ -162,7 +162,7 @@ func (d *demoRun) remark(first string) {
 // fetch brings what jobs load, so that none of them waits for it unseen.
 func (d *demoRun) fetch(ctx context.Context) error {
 	return d.step("fetch", func() (string, error) {
-		const what = "ONNX Runtime and the backbone's weights"
+		const what = "ONNX Runtime and weights"
 		if _, err := d.provider.Training(ctx, nil); err != nil {
 			return "", err
 		}
@@ -215,8 +215,17 @@ func (d *demoRun) start(ctx context.Context) error {
 		go func() { d.stopped <- s.Serve(ctx) }()
 		key, secret := s.RootKey()
 		d.client = newClient(connection{Endpoint: s.Endpoint(), AccessKeyID: key, SecretAccessKey: secret})
-		return s.Endpoint() + ", state in " + d.State, nil
+		return s.Endpoint() + ", state in " + tilde(d.State), nil
 	})
+}
+
+// tilde shortens a path in the home folder.
+func tilde(path string) string {
+	home, err := os.UserHomeDir()
+	if rest, ok := strings.CutPrefix(path, home+string(filepath.Separator)); ok && err == nil {
+		return filepath.Join("~", rest)
+	}
+	return path
 }
 
 // stop ends the demo's own server, and waits until its processes are gone.

@@ -1,11 +1,12 @@
 package demo
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -213,35 +214,42 @@ func (p *Photos) check() error {
 	return nil
 }
 
-// The share that is held out of the training photos for a part that is missing,
-// and the seed of the choice.
-const (
-	heldOut     = 0.2
-	heldOutSeed = 1
-)
+// heldOut is the share that is held out of the training photos for a part that
+// is missing.
+const heldOut = 0.2
 
 // holdOut makes a part that is missing out of training photos: a share of each
-// class, none of a class's last photo.
+// class, but never a class's last photo. A photo's name decides, mixed with a
+// seed, so that most photos keep their part when others come or go.
 func (p *Photos) holdOut(part string) {
-	var of = map[string][]int{}
-	for i, f := range p.All {
-		if f.Part == part {
+	of := map[string][]*Photo{}
+	for i := range p.All {
+		switch f := &p.All[i]; f.Part {
+		case part:
 			return
-		}
-		if f.Part == train {
-			of[f.Class] = append(of[f.Class], i)
+		case train:
+			of[f.Class] = append(of[f.Class], f)
 		}
 	}
 	n, total := 0, 0
-	for c, class := range p.Classes {
-		photos := of[class]
+	for _, photos := range of {
+		slices.SortFunc(photos, func(a, b *Photo) int { return bytes.Compare(lot(part, a), lot(part, b)) })
 		k := min(max(1, int(math.Round(heldOut*float64(len(photos))))), len(photos)-1)
-		for _, i := range rand.New(rand.NewPCG(heldOutSeed, uint64(c))).Perm(len(photos))[:k] {
-			p.All[photos[i]].Part = part
+		for _, f := range photos[:k] {
+			f.Part = part
 		}
 		n, total = n+k, total+len(photos)
 	}
-	p.Remarks = append(p.Remarks, fmt.Sprintf("There is no %s folder: %d of %d training photos are held out for it (seed %d).", part, n, total, heldOutSeed))
+	p.Remarks = append(p.Remarks, fmt.Sprintf("There is no %s folder: %d of %d training photos are held out for it.", part, n, total))
+}
+
+// splitSeed mixes the lots; another one gives another split.
+const splitSeed = 1
+
+// lot is what a photo draws.
+func lot(part string, f *Photo) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %q %q", splitSeed, part, f.Class, f.Base))
+	return sum[:]
 }
 
 // Part gives the photos of one part.

@@ -57,7 +57,7 @@ func TestArrange(t *testing.T) {
 		},
 		"flat": {
 			"a/1.jpg a/2.jpg a/3.jpg b/1.jpg b/2.jpg b/3.jpg c/1.jpg",
-			"validation/a/1.jpg train/a/2.jpg test/a/3.jpg test/b/1.jpg train/b/2.jpg validation/b/3.jpg train/c/1.jpg", 2,
+			"test/a/1.jpg validation/a/2.jpg train/a/3.jpg train/b/1.jpg validation/b/2.jpg test/b/3.jpg train/c/1.jpg", 2,
 		},
 		"flat and wrapped": {
 			"set/a/1.jpg set/a/2.jpg set/b/1.jpg",
@@ -65,7 +65,7 @@ func TestArrange(t *testing.T) {
 		},
 		"classes called like parts": {
 			"test/1.jpg test/2.jpg val/1.jpg val/2.jpg",
-			"test/test/1.jpg train/test/2.jpg train/val/1.jpg test/val/2.jpg", 2,
+			"train/test/1.jpg test/test/2.jpg train/val/1.jpg test/val/2.jpg", 2,
 		},
 	}
 	for name, c := range cases {
@@ -100,6 +100,27 @@ func TestHeldOutShares(t *testing.T) {
 	if err != nil || show(p) != show(again) {
 		t.Errorf("another split of the same files (%v)", err)
 	}
+	fewer, err := Arrange("x", list(strings.Join(names[1:], " ")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved := differ(p, fewer); moved > 4 {
+		t.Errorf("%d photos have another part because one of each class is gone", moved)
+	}
+}
+
+// differ counts the photos of b that have another part in a.
+func differ(a, b *Photos) (n int) {
+	parts := map[string]string{}
+	for _, f := range a.All {
+		parts[f.Name] = f.Part
+	}
+	for _, f := range b.All {
+		if parts[f.Name] != f.Part {
+			n++
+		}
+	}
+	return n
 }
 
 func TestWrongData(t *testing.T) {

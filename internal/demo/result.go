@@ -107,20 +107,28 @@ func (p *printer) Write(b []byte) (int, error) {
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
+// writeTrials writes a table of at most 80 columns: that is why its heading has
+// two rows.
 func (r *Result) writeTrials(p *printer) {
-	p.line("Trials of %s", r.TuningJob)
-	t := tabwriter.NewWriter(p, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "trial\t%s\t%s\tseconds\t\n", strings.Join(parameters, "\t"), accuracy)
+	p.line("Trials of %s:", r.TuningJob)
+	t := tabwriter.NewWriter(p, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var first, second strings.Builder
+	for _, name := range append(append([]string{}, parameters...), "validation_accuracy") {
+		cut := strings.LastIndex(name, "_")
+		fmt.Fprintf(&first, "%s\t", strings.ReplaceAll(name[:cut], "_", " "))
+		fmt.Fprintf(&second, "%s\t", name[cut+1:])
+	}
+	fmt.Fprintf(t, "\t%s\ntrial\t%sseconds\t\n", first.String(), second.String())
 	for i, trial := range r.Trials {
 		fmt.Fprintf(t, "%d\t", i+1)
 		for _, name := range parameters {
 			fmt.Fprintf(t, "%s\t", short(trial.Hyperparameters[name]))
 		}
+		score := trial.Status
 		if trial.Status == "Completed" {
-			fmt.Fprintf(t, "%.4f\t%.1f\t", trial.Accuracy, trial.Seconds)
-		} else {
-			fmt.Fprintf(t, "%s\t%.1f\t", trial.Status, trial.Seconds)
+			score = fmt.Sprintf("%.4f", trial.Accuracy)
 		}
+		fmt.Fprintf(t, "%s\t%.1f\t", score, trial.Seconds)
 		if trial.Best {
 			fmt.Fprint(t, " best")
 		}
@@ -128,7 +136,8 @@ func (r *Result) writeTrials(p *printer) {
 	}
 	t.Flush() //nolint:errcheck // the printer keeps it
 	p.line("")
-	p.line("Test accuracy of the best trial's model: %.4f (%d of %d photos, asked through the endpoint)", r.TestAccuracy, r.TestRight, r.TestPhotos)
+	p.line("Test accuracy of the best trial's model: %.4f", r.TestAccuracy)
+	p.line("(%d of %d photos right, asked through the endpoint)", r.TestRight, r.TestPhotos)
 }
 
 // short writes a number with three digits that count.
@@ -147,7 +156,8 @@ func (r *Result) writeExample(p *printer) {
 		way = "sent as bytes; ITS URL WAS ANSWERED DIFFERENTLY"
 	}
 	p.line("")
-	p.line("%s (%s)", e.Photo, way)
+	p.line("%s,", e.Photo)
+	p.line("%s:", way)
 	wide := 0
 	for _, l := range e.Labels {
 		wide = max(wide, len(l.Label))
@@ -166,6 +176,7 @@ func (r *Result) writeExample(p *printer) {
 func (r *Result) writeSteps(p *printer) {
 	total := 0.0
 	p.line("")
+	p.line("Time that the steps took:")
 	for _, s := range r.Steps {
 		p.line("%10s  %-9s %s", progress.Seconds(seconds(s.Seconds)), s.Step, s.Summary)
 		total += s.Seconds

@@ -102,7 +102,7 @@ type style struct{ colours bool }
 const (
 	nameColumns = 10
 	barColumns  = 24
-	timeColumns = 12
+	timeColumns = 11
 )
 
 const (

@@ -105,7 +105,7 @@ func TestBarLines(t *testing.T) {
 	}{
 		{"wide", half, 80, "⠹ upload     ━━━━━━━━━━━━──────────── 230/460 photos, 4.7 MB               1.2 s"},
 		{"no room for the bar", half, 52, "⠹ upload     230/460 photos, 4.7 MB            1.2 s"},
-		{"no room for all words", half, 40, "⠹ upload     230/460 photos…       1.2 s"},
+		{"no room for all words", half, 40, "⠹ upload     230/460 photos,…      1.2 s"},
 		{"no room at all", half, 20, "⠹ upload    "},
 		{"one column", half, 3, "⠹ …"},
 		{"total not known", unknown, 70, "⠹ endpoint   ──━━━━━━──────────────── Creating                   0.3 s"},
