@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X github.com/musher/musher/internal/cli.Version=$(VERSION)
 BIN     := bin/musher
 VENV    := .venv
 
-.PHONY: build demo test lint bench tools clean
+.PHONY: build demo test test-sdk lint bench tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/musher
@@ -32,6 +32,11 @@ test: tools
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MUSHER_SHARED="$${MUSHER_SHARED:-$(CURDIR)/../shared}" \
 	MUSHER_ONNXRUNTIME="$$($(BIN) fetch onnxruntime 2>/dev/null)" \
 	$(GO) test -race -timeout 30m ./...
+
+# Only the tests that drive whole servers, without the race detector.
+test-sdk: tools
+	MUSHER_BINARY="$(CURDIR)/$(BIN)" MUSHER_SHARED="$${MUSHER_SHARED:-$(CURDIR)/../shared}" \
+	$(GO) test -timeout 30m ./test/...
 
 lint:
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

@@ -77,7 +77,7 @@ func TestKilledInstances(t *testing.T) {
 	lab.Endpoint(t, "photos", "c")
 	lab.AwaitEndpoint(t, "photos")
 	picture, _ := musher.Picture(t, 2, 99)
-	for range rounds(3) {
+	for range rounds(2) {
 		before := instances(srv, "photos")
 		kill(t, slices.Min(slices.Collect(maps.Keys(before))))
 		for range 10 {

@@ -61,7 +61,7 @@ func TestKillDuringEndpointCreation(t *testing.T) {
 	at := newMoments(t)
 	lab := trained(t, srv, 2)
 	picture, _ := musher.Picture(t, 0, 99)
-	n := rounds(5)
+	n := rounds(4)
 	for i := range n {
 		name := fmt.Sprintf("photos-%d", i)
 		lab.Endpoint(t, name, "c")
@@ -100,6 +100,38 @@ func TestKillDuringEndpointCreation(t *testing.T) {
 	}
 }
 
+// TestKillDuringUpdate: the endpoint ends up with the new configuration and
+// nothing of the old one, and answers whenever there is a server.
+func TestKillDuringUpdate(t *testing.T) {
+	srv := musher.New(t)
+	at := newMoments(t)
+	lab := trained(t, srv, 1)
+	lab.Config(t, "c2", "m", 2)
+	lab.Endpoint(t, "photos", "c")
+	lab.AwaitEndpoint(t, "photos")
+	picture, _ := musher.Picture(t, 0, 99)
+	for i := range rounds(3) {
+		config, want := "c2", 2
+		if i%2 == 1 {
+			config, want = "c", 1
+		}
+		_, err := lab.SageMaker().UpdateEndpoint(context.Background(), &sagemaker.UpdateEndpointInput{EndpointName: aws.String("photos"), EndpointConfigName: &config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.wait(600 * time.Millisecond)
+		srv.Kill()
+		srv.Restart()
+		if _, err := predict(srv.Access, "photos", picture); err != nil {
+			t.Errorf("right after the restart: %v", err)
+		}
+		if out := lab.AwaitEndpoint(t, "photos"); out.EndpointStatus != types.EndpointStatusInService || *out.EndpointConfigName != config {
+			t.Errorf("the endpoint is %s with %s: %s", out.EndpointStatus, *out.EndpointConfigName, aws.ToString(out.FailureReason))
+		}
+		musher.Eventually(t, "only the new instances run", func() bool { return len(instances(srv, "photos")) == want })
+	}
+}
+
 // TestKillWhileServing: the instances go on, and the first request after the
 // restart is answered by the same processes.
 func TestKillWhileServing(t *testing.T) {
@@ -114,7 +146,7 @@ func TestKillWhileServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := instances(srv, "photos")
-	for range rounds(3) {
+	for range rounds(2) {
 		done := make(chan struct{})
 		go func() { // requests that may or may not be answered
 			defer close(done)

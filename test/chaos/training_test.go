@@ -83,7 +83,7 @@ func TestKillAtAnyMoment(t *testing.T) {
 	at := newMoments(t)
 	lab := srv.Lab(t)
 	lab.UploadPictures(t)
-	n := rounds(6)
+	n := rounds(5)
 	for i := range n {
 		lab.Train(t, fmt.Sprintf("job-%d", i), map[string]string{"epochs": "50"})
 		at.wait(900 * time.Millisecond)
@@ -133,9 +133,9 @@ func TestKillDuringTuning(t *testing.T) {
 	at := newMoments(t)
 	lab := srv.Lab(t)
 	lab.UploadPictures(t)
-	const trials = 8
+	const trials = 6
 	lab.Tune(t, lab.Tuning("tune", trials, 2, map[string]string{"epochs": "20"}))
-	for range rounds(5) {
+	for range rounds(4) {
 		at.wait(1200 * time.Millisecond)
 		srv.Kill()
 		at.wait(200 * time.Millisecond)

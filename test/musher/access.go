@@ -4,11 +4,8 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -39,19 +36,6 @@ func (a Access) Config() aws.Config {
 		Region: Region, BaseEndpoint: &a.Endpoint, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(a.KeyID, a.Secret, a.Token),
 	}
-}
-
-// Patient is Config with the retries of a client that rides out a restart.
-func (a Access) Patient() aws.Config {
-	c := a.Config()
-	c.RetryMaxAttempts = 0
-	c.Retryer = func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts, o.MaxBackoff = 60, 500*time.Millisecond
-			o.RateLimiter = ratelimit.None
-		})
-	}
-	return c
 }
 
 // S3 is a client for buckets; the path names them.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,6 +108,7 @@ func (l *Local) Start() {
 	}
 	key, secret := s.RootKey()
 	l.Access = Access{Endpoint: s.Endpoint(), KeyID: key, Secret: secret}
+	l.opts.Listen = strings.TrimPrefix(s.Endpoint(), "http://") // the next start is for the same clients
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.ended = cancel, make(chan error, 1)
 	go func() { l.ended <- s.Serve(ctx) }()

@@ -75,7 +75,7 @@ func TestEndpoint(t *testing.T) {
 	_, err = invoke(srv.Access, "photos", func(in *sagemakerruntime.InvokeEndpointInput) { in.TargetVariant = aws.String("none") })
 	wantError(t, err, "ValidationError", "Variant none")
 	_, err = srv.SageMaker().CreateEndpoint(t.Context(), &sagemaker.CreateEndpointInput{EndpointName: aws.String("photos"), EndpointConfigName: aws.String("config-1")})
-	wantError(t, err, "ValidationException", "Cannot create already existing endpoint", out0(out.EndpointArn))
+	wantError(t, err, "ValidationException", "Cannot create already existing endpoint", *out.EndpointArn)
 
 	// What an endpoint was made from may go; it serves on.
 	must(srv.SageMaker().DeleteEndpointConfig(t.Context(), &sagemaker.DeleteEndpointConfigInput{EndpointConfigName: aws.String("config-1")}))(t)
@@ -91,8 +91,6 @@ func TestEndpoint(t *testing.T) {
 	_, err = invoke(srv.Access, "photos")
 	wantError(t, err, "ValidationError", "not found")
 }
-
-func out0(s *string) string { return aws.ToString(s) }
 
 func awaitGone(t *testing.T, a musher.Access, endpoint string) {
 	t.Helper()
@@ -291,6 +289,28 @@ func TestServingRestart(t *testing.T) {
 		got, err := invoke(srv.Access, "photos")
 		if err != nil || got.Before != int64(i+1) {
 			t.Errorf("after restart %d the instance has answered %d requests: %v", i+1, got.Before, err)
+		}
+	}
+}
+
+// TestRetrainedModel: an artifact that is put anew under the same key is
+// another model for the next endpoint, and the same one for those that serve.
+func TestRetrainedModel(t *testing.T) {
+	t.Parallel()
+	srv := musher.InProcess(t)
+	lab := srv.Lab(t)
+	lab.Model(t, "m", lab.URI("model.tar.gz"))
+	lab.Config(t, "c", "m", 1)
+	for _, text := range []string{"first", "second"} {
+		lab.Upload(t, "", map[string][]byte{"model.tar.gz": packed(t, map[string]string{"model.txt": text})})
+		lab.Endpoint(t, text, "c")
+		if out := lab.AwaitEndpoint(t, text); out.EndpointStatus != types.EndpointStatusInService {
+			t.Fatal(aws.ToString(out.FailureReason))
+		}
+	}
+	for _, text := range []string{"first", "second"} {
+		if got, err := invoke(srv.Access, text); err != nil || got.Model != text {
+			t.Errorf("the endpoint %s serves %q: %v", text, got.Model, err)
 		}
 	}
 }

@@ -7,13 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"golang.org/x/sys/unix"
 
-	"github.com/musher/musher/test/musher"
+	internalartifact "github.com/musher/musher/internal/artifact"
 )
 
 // untar reads an artifact: text by name.
@@ -72,6 +74,22 @@ func artifact(tb testing.TB, entries ...tar.Header) []byte {
 	return b.Bytes()
 }
 
+// packed is an honest artifact.
+func packed(tb testing.TB, files map[string]string) []byte {
+	tb.Helper()
+	dir := tb.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if err := internalartifact.Pack(&b, dir); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // smallDisk mounts a file system of so many bytes.
 func smallDisk(tb testing.TB, size int) string {
 	tb.Helper()
@@ -88,5 +106,3 @@ func roleFor(service string) *iam.CreateRoleInput {
 	return &iam.CreateRoleInput{RoleName: aws.String("for-another"), AssumeRolePolicyDocument: aws.String(fmt.Sprintf(
 		`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": %q}, "Action": "sts:AssumeRole"}}`, service))}
 }
-
-var _ = musher.Image

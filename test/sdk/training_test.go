@@ -151,6 +151,74 @@ func roleOf(j musher.FakeJob) (aws.Credentials, error) {
 	}).Retrieve(context.Background())
 }
 
+// TestChannels: what a prefix names, and as which files a job sees it.
+func TestChannels(t *testing.T) {
+	t.Parallel()
+	srv := musher.InProcess(t, musher.Doings{Training: func(j musher.FakeJob) int {
+		var seen []string
+		root := filepath.Join(j.Dir, "input/data/train") + "/"
+		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				var text []byte
+				text, err = os.ReadFile(path)
+				seen = append(seen, strings.TrimPrefix(path, root)+"="+string(text))
+			}
+			return err
+		})
+		if err != nil {
+			return j.Fail(err.Error())
+		}
+		return j.Finish(strings.Join(seen, " "))
+	}})
+	lab := srv.Lab(t)
+	put := func(objects ...string) {
+		files := map[string][]byte{}
+		for _, o := range objects {
+			key, text, _ := strings.Cut(o, "=")
+			files[key] = []byte(text)
+		}
+		lab.Upload(t, "", files)
+	}
+	put("d/cats/1=a", "d/cats/deep/2=b", "d/catsup=c", "d/dogs/1=d", "d/empty/=", "odd/a b/ü%20?.txt=e", "climb/../up=f", "clash/a=g", "clash/a/b=h", "large=1")
+	for i, c := range []struct{ prefix, sees string }{
+		{"d/cats/", "1=a deep/2=b"},
+		{"d/cats", "1=a deep/2=b"}, // a folder of the name comes before keys that begin alike
+		{"d/ca", "cats/1=a cats/deep/2=b catsup=c"},
+		{"d/catsup", "catsup=c"},
+		{"odd/", "a b/ü%20?.txt=e"},
+		{"d/empty", ""},
+		{"climb/", ""},
+		{"clash/", ""},
+		{"large", "large=1"},
+	} {
+		name := fmt.Sprintf("job-%d", i)
+		in := lab.Job(name, nil)
+		in.InputDataConfig = []types.Channel{lab.Channel("train", c.prefix)}
+		must(srv.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+		job := lab.AwaitTraining(t, name)
+		if c.sees == "" {
+			wantFailed(t, job, "ClientError: The job cannot start", "channel train", c.prefix)
+			continue
+		}
+		if job.TrainingJobStatus != types.TrainingJobStatusCompleted {
+			t.Errorf("%s: the job is %s: %s", c.prefix, job.TrainingJobStatus, aws.ToString(job.FailureReason))
+			continue
+		}
+		if got := untar(t, lab.Object(t, "out/"+name+"/output/model.tar.gz"))["model.txt"]; got != c.sees {
+			t.Errorf("%s: the job sees %q, want %q", c.prefix, got, c.sees)
+		}
+	}
+	// Data that changed under its key is new data.
+	put("large=2")
+	in := lab.Job("changed", nil)
+	in.InputDataConfig = []types.Channel{lab.Channel("train", "large")}
+	must(srv.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	lab.AwaitTraining(t, "changed")
+	if got := untar(t, lab.Object(t, "out/changed/output/model.tar.gz"))["model.txt"]; got != "large=2" {
+		t.Errorf("the job sees %q", got)
+	}
+}
+
 // TestTrainingFailures: what is wrong reaches FailureReason, in words.
 func TestTrainingFailures(t *testing.T) {
 	t.Parallel()
@@ -324,7 +392,6 @@ func TestRestartFindsWork(t *testing.T) {
 	srv.Stop()
 	close(release) // the job ends while no server is there
 	srv.Start()
-	lab.Access = srv.Access
 	job := lab.AwaitTraining(t, "adopted")
 	if job.TrainingJobStatus != types.TrainingJobStatusCompleted || runs.Load() != 1 {
 		t.Errorf("the job is %s after %d runs: %s", job.TrainingJobStatus, runs.Load(), aws.ToString(job.FailureReason))
@@ -380,7 +447,6 @@ func TestDeathAfterStart(t *testing.T) {
 	srv.Stop()
 	<-ran
 	srv.Start()
-	lab.Access = srv.Access
 	job := lab.AwaitTraining(t, "orphan")
 	if job.TrainingJobStatus != types.TrainingJobStatusCompleted || runs.Load() != 1 {
 		t.Errorf("after %d runs the job is %s: %s", runs.Load(), job.TrainingJobStatus, aws.ToString(job.FailureReason))
@@ -423,7 +489,6 @@ func TestDeathAfterEnd(t *testing.T) {
 		t.Fatalf("the runner knows %d works", n)
 	}
 	srv.Start()
-	lab.Access = srv.Access
 	if job := lab.AwaitTraining(t, "ended"); job.TrainingJobStatus != types.TrainingJobStatusCompleted {
 		t.Errorf("the job is %s: %s", job.TrainingJobStatus, aws.ToString(job.FailureReason))
 	}
@@ -513,7 +578,6 @@ func TestStagingOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.Start()
-	lab.Access = srv.Access
 	lab.Train(t, "full", nil)
 	wantFailed(t, lab.AwaitTraining(t, "full"), "InternalServerError", "the disk of this machine is full", syscall.ENOSPC.Error())
 }

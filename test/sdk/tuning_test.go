@@ -261,7 +261,6 @@ func TestTuningRestart(t *testing.T) {
 		time.Sleep(60 * time.Millisecond) // whatever the server does now
 		srv.Stop()
 		srv.Start()
-		lab.Access = srv.Access
 	}
 	job := lab.AwaitTuning(t, "resumed")
 	checkCounters(t, job, trials, 0, 0)

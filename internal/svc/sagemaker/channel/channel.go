@@ -33,6 +33,9 @@ import (
 // ErrNoObjects means that nothing lies under a prefix.
 var ErrNoObjects = errors.New("matched no files on s3")
 
+// ErrNotAFile means that S3 holds a key which a folder cannot.
+var ErrNotAFile = errors.New("cannot be a file of its channel")
+
 // parallel is how many objects are copied at once: enough to hide the latency
 // of small files, few enough to leave the cores to running jobs.
 const parallel = 8
@@ -224,5 +227,5 @@ func notAFile(f file, err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	return fmt.Errorf("object %q cannot be a file of its channel: %w", f.Key, err)
+	return fmt.Errorf("object %q %w: %w", f.Key, ErrNotAFile, err)
 }

@@ -313,7 +313,7 @@ func reason(what string, err error) string {
 	switch {
 	case errors.As(err, &api) && api.Status < 500:
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
-	case errors.Is(err, channel.ErrNoObjects):
+	case errors.Is(err, channel.ErrNoObjects), errors.Is(err, channel.ErrNotAFile):
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Sprintf("InternalServerError: %s: the disk of this machine is full: %v", what, err)
