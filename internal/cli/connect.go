@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/awsapi/awsclient"
@@ -23,6 +25,20 @@ type place struct {
 // connection is where a server is and how to sign for it.
 type connection struct {
 	Endpoint, AccessKeyID, SecretAccessKey, SessionToken, Region string
+}
+
+// answers says whether something listens there.
+func (c connection) answers() bool {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return false
+	}
+	conn, err := net.DialTimeout("tcp", u.Host, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // client calls the services of one server.

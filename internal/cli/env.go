@@ -37,6 +37,9 @@ func (c envCommand) Run(g *globals) error {
 		}
 		return json.NewEncoder(g.out).Encode(out)
 	}
+	if !c.Unset && !conn.answers() {
+		fmt.Fprintf(g.err, "musher: no server answers at %s at the moment\nhint: start it with `musher up%s`\n", conn.Endpoint, dataFlag(c.Data))
+	}
 	for _, v := range vars {
 		line := "export " + v.name + "=" + quote(v.value)
 		if c.Unset || v.value == "" {

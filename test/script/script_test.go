@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return os.Symlink(binary, filepath.Join(bin, "musher"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "photos": photos,
+			"exits": exits, "await": await, "photos": photos, "match": match,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "assets" {
@@ -94,6 +94,18 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not appear", args[0])
+}
+
+func match(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: match VARIABLE PATTERN")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(found) == 0 {
+		ts.Fatalf("nothing matches %s", args[1])
+	}
+	ts.Setenv(args[0], filepath.Base(found[0]))
 }
 
 func photos(ts *testscript.TestScript, neg bool, args []string) {
