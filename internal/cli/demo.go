@@ -8,9 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/musher/musher/internal/assets"
 	"github.com/musher/musher/internal/demo"
@@ -44,6 +46,9 @@ func (c demoCommand) Validate() error {
 }
 
 func (c demoCommand) Run(ctx context.Context, g *globals) (err error) {
+	// A reader that has gone (| head) would end the process where it stands:
+	// with this, writing fails instead, and what was started is stopped.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	report := progress.New(g.err, progress.Options{JSON: g.JSON})
 	defer report.Close()
 	d := &demoRun{demoCommand: c, globals: g, report: report, fetching: &fetching{}}
