@@ -89,8 +89,8 @@ func TestAxisFormat(t *testing.T) {
 		{Param{Kind: Integer, Min: 0, Max: 3, Scaling: Linear}, 0.999, "3"},
 		{Param{Kind: Integer, Min: -2, Max: 2, Scaling: Linear}, 0.5, "0"},
 		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.9999, "1024"}, // Auto: logarithmic
-		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.5, "23"},     // √(½ · 1024½)
-		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.14, "1"},     // ln 3 / ln 2049 = 0.144
+		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.5, "23"},      // √(½ · 1024½)
+		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.14, "1"},      // ln 3 / ln 2049 = 0.144
 		{Param{Kind: Integer, Min: 1, Max: 1024}, 0.15, "2"},
 		{Param{Kind: Integer, Min: 1 << 40, Max: 1 << 40}, 0, "1099511627776"},
 		{Param{Kind: Categorical, Values: []string{"a", "b", "c"}}, 0.34, "b"},

@@ -18,18 +18,21 @@ const (
 	committee  = 5   // models
 )
 
-// failedNoise is the noise variance (in those of the objective) of the value
-// that stands in for a failed trial's: a failure is as bad as the worst result,
-// but one that broke down by chance must not close a region for good.
-const failedNoise = 0.1
+// caution is the power that the probability of success is raised to. With 1, a
+// converged search would rather probe deep into where trials fail, because
+// there the objective could still be better by far, than improve a little.
+const caution = 4
 
 // surrogate is what the trials so far say about the objective: a committee of
-// Gaussian processes over the warped objective.
+// Gaussian processes over the warped objective, and where some trials failed,
+// one over success.
 type surrogate struct {
 	encoder encoder
 	points  [][]float64 // the done trials that the models know
 	z       []float64   // their warped objectives
+	pending [][]float64
 	members []*member
+	failure *member // over 0 for done and 1 for failed; nil without failures
 
 	x                []float64 // coordinates of the point in hand
 	dMean, dVariance []float64
@@ -40,7 +43,7 @@ type surrogate struct {
 type member struct {
 	model   *gp.Model
 	scratch *gp.Scratch
-	best    float64 // the model's lowest mean at any done trial
+	best    float64 // the model's lowest mean at any done or pending trial
 }
 
 // prior is what is believed of an objective over the unit cube, its values
@@ -49,12 +52,21 @@ type member struct {
 // optimization performs great in high dimensions", 2024).
 func prior(shape gp.Shape) gp.Prior {
 	return gp.Prior{
-		Length:   gp.LogNormal{Median: 0.3 * math.Sqrt(float64(shape.Dim())), SD: 0.8},
+		Length:   gp.LogNormal{Median: 0.4 * math.Sqrt(float64(shape.Dim())), SD: 0.8},
 		Distance: gp.LogNormal{Median: 1, SD: 1.5},
 		Signal:   gp.LogNormal{Median: 1, SD: 1},
 		Noise:    gp.LogNormal{Median: 1e-5, SD: 2.5},
 		MeanSD:   1,
 	}
+}
+
+// failurePrior is what is believed of failure, which is 0 or 1: it has edges,
+// and some of it is chance.
+func failurePrior(shape gp.Shape) gp.Prior {
+	p := prior(shape)
+	p.Signal = gp.LogNormal{Median: 0.25, SD: 0.5}
+	p.Noise = gp.LogNormal{Median: 0.01, SD: 1}
+	return p
 }
 
 // newSurrogate learns from r and leaves room for more pending trials. normal
@@ -67,8 +79,10 @@ func newSurrogate(e encoder, r *record, more int, normal func() float64) *surrog
 		x:       make([]float64, e.shape.Dim()),
 		dMean:   make([]float64, e.shape.Real), dVariance: make([]float64, e.shape.Real),
 	}
-	s.fit(pick(r.y, kept), len(r.failed)+len(r.pending)+more, normal)
-	s.addFailed(r.failed)
+	s.fit(pick(r.y, kept), len(r.pending)+more, normal)
+	if len(r.failed) > 0 {
+		s.fitFailure(r.failed)
+	}
 	for _, p := range r.pending {
 		s.believe(p)
 	}
@@ -100,15 +114,21 @@ func (s *surrogate) fit(y []float64, room int, normal func() float64) {
 	}
 }
 
-func (s *surrogate) addFailed(points [][]float64) {
-	worst := slices.Max(s.z)
-	for _, p := range points {
-		s.encoder.encode(p, s.x)
-		for _, m := range s.members {
-			m.model.Add(s.x, worst, failedNoise)
-		}
+// fitFailure learns where trials fail. What failed by chance is its noise.
+func (s *surrogate) fitFailure(failed [][]float64) {
+	points := slices.Concat(lastOf(s.points, fitPoints/2), lastOf(failed, fitPoints/2))
+	labels := make([]float64, len(points))
+	for i := len(points) - min(len(failed), fitPoints/2); i < len(points); i++ {
+		labels[i] = 1
 	}
+	x := s.encoder.encodeAll(points)
+	f := gp.NewFitter(s.encoder.shape, x, failurePrior(s.encoder.shape))
+	theta, _ := f.Fit(labels, nil, firstEvals)
+	m := f.Model(theta, x, labels, 0)
+	s.failure = &member{model: m, scratch: m.NewScratch()}
 }
+
+func lastOf[T any](from []T, n int) []T { return from[max(0, len(from)-n):] }
 
 // addPending makes the surrogate believe that a trial without a result yet will
 // turn out as predicted (the "kriging believer" of Ginsbourger, Le Riche and
@@ -123,8 +143,9 @@ func (s *surrogate) addPending(point []float64) {
 func (s *surrogate) believe(point []float64) {
 	s.encoder.encode(point, s.x)
 	for _, m := range s.members {
-		m.model.Add(s.x, m.model.Mean(s.x, m.scratch), 0)
+		m.model.Add(s.x, m.model.Mean(s.x, m.scratch))
 	}
+	s.pending = append(s.pending, point)
 }
 
 // settle works out the values to improve on. Under noise that is not the
@@ -132,15 +153,19 @@ func (s *surrogate) believe(point []float64) {
 func (s *surrogate) settle() {
 	for _, m := range s.members {
 		m.best = math.Inf(1)
-		for _, p := range s.points {
-			s.encoder.encode(p, s.x)
-			m.best = min(m.best, m.model.Mean(s.x, m.scratch))
+		for _, points := range [][][]float64{s.points, s.pending} {
+			for _, p := range points {
+				s.encoder.encode(p, s.x)
+				m.best = min(m.best, m.model.Mean(s.x, m.scratch))
+			}
 		}
 	}
 }
 
 // logEI is the logarithm of the improvement expected at a point, summed over
-// the committee.
+// the committee, weighted by the probability that a trial there does not
+// fail (Gelbart, Snoek and Adams, "Bayesian optimization with unknown constraints",
+// 2014).
 func (s *surrogate) logEI(point []float64) float64 {
 	s.encoder.encode(point, s.x)
 	var sum logSum
@@ -150,7 +175,12 @@ func (s *surrogate) logEI(point []float64) float64 {
 		logH, _, _ := logImprovement((m.best - mean) / sd)
 		sum.add(math.Log(sd) + logH)
 	}
-	return sum.value()
+	if s.failure == nil {
+		return sum.value()
+	}
+	mean, variance := s.failure.model.Predict(s.x, s.failure.scratch)
+	logP, _ := logCDF((0.5 - mean) / math.Sqrt(variance))
+	return sum.value() + caution*logP
 }
 
 // logEIGrad is logEI at given coordinates of the process, with the gradient by
@@ -168,7 +198,17 @@ func (s *surrogate) logEIGrad(x, grad []float64) float64 {
 			grad[i] = before*grad[i] + share*slope
 		}
 	}
-	return sum.value()
+	if s.failure == nil {
+		return sum.value()
+	}
+	mean, variance := s.failure.model.PredictGrad(x, s.failure.scratch, s.dMean, s.dVariance)
+	sd := math.Sqrt(variance)
+	z := (0.5 - mean) / sd
+	logP, slope := logCDF(z)
+	for i := range grad {
+		grad[i] -= caution * slope * (s.dMean[i] + z*s.dVariance[i]/(2*sd)) / sd
+	}
+	return sum.value() + caution*logP
 }
 
 // logSum adds numbers that are given, and returned, as logarithms.

@@ -87,17 +87,16 @@ func (m *Model) row(i int) []float64 { return m.inv[i*m.room+i : i*m.room+m.n] }
 // Params returns the hyperparameters; the weights are not to be changed.
 func (m *Model) Params() Params { return m.params }
 
-// Add conditions on one more observation, with extra noise variance on top of
-// Params.Noise, in O(n²). It panics when there is no room. A Scratch of m
-// stays valid.
-func (m *Model) Add(x []float64, y, extra float64) {
+// Add conditions on one more observation in O(n²). It panics when there is no
+// room. A Scratch of m stays valid.
+func (m *Model) Add(x []float64, y float64) {
 	if m.n == m.room {
 		panic("gp: no room for another observation")
 	}
 	n, s := m.n, m.NewScratch()
 	m.covariances(x, s)
 	m.whiten(s)
-	left := m.params.Signal*(1+jitter) + m.params.Noise + extra - floats.Dot(s.v[:n], s.v[:n])
+	left := m.params.Signal*(1+jitter) + m.params.Noise - floats.Dot(s.v[:n], s.v[:n])
 	pivot := math.Sqrt(max(left, jitter*m.params.Signal))
 	half := (y - m.mean - floats.Dot(s.v[:n], m.half)) / pivot
 	for i := range n {

@@ -1,0 +1,85 @@
+// Package hpo decides which hyperparameters to try next.
+//
+// It is pure: a Space and the trials so far go in, the next trials come out.
+// Nothing runs here, nothing is stored, and no clock is read.
+//
+//	s, err := hpo.New(hpo.Bayesian, space, hpo.Minimize, seed)
+//	next, err := s.Suggest(history, 3) // three to run side by side
+//
+// A trial lives in the caller. Here it only has a State:
+//
+//	Suggest ──▶ Pending ──▶ Done    (objective known; NaN and ±Inf count as Failed)
+//	                    └─▶ Failed  (no objective)
+//
+// The history is passed whole each time, in the order in which the trials were
+// suggested, and it is all that an answer depends on besides what New was
+// given. So a server that restarts continues exactly as it would have, and
+// trials may end in any order.
+//
+// # Spaces
+//
+// A Space follows SageMaker's rules (Space.Validate). Each numeric parameter is
+// searched on its scale; Auto is a logarithm from two decades on. An integer owns
+// the interval that rounds to it, on its scale. Values are texts as a training
+// job gets them: integers without a point, floats as short as reads back equal.
+//
+// # Random and Grid
+//
+// Trial number i of Random has a random stream of its own, made from the seed
+// and i. Grid counts through the combinations, the last parameter fastest, and
+// leaves out those in the history.
+//
+// # Bayesian
+//
+// The first 4 + params/2 trials are points of a scrambled Sobol sequence (Owen,
+// "Randomly permuted (t,m,s)-nets", 1995), which cover the space evenly without
+// favouring any place of it; its centre least of all. From then on:
+//
+// Surrogate. A Gaussian process with a Matérn-5/2 covariance, a lengthscale per
+// parameter, a constant mean and noise. Lengthscales, signal and noise have
+// log-normal priors and are fitted by their posterior density, with analytic
+// gradients and a box-bounded quasi-Newton method. Integers enter as the rounded
+// value, so the process never sees a difference that the training job does not.
+// Categories differ by a fitted distance, the same for each pair (Hamming);
+// those that are numbers, as batch sizes often are, have a place on a number
+// line besides.
+//
+// Warp. Losses are worse by orders of magnitude in bad corners, and a process
+// that must follow those sees nothing of the differences among good trials. So
+// the objective goes through log(y - best + c) with c from strong to none, and
+// the evidence, that is the density of the observations themselves, chooses c
+// (Snelson, Rasmussen and Ghahramani, "Warped Gaussian processes", 2003). On
+// valleys like Rosenbrock's the regret falls by a factor of 30 by this, and
+// quadratic bowls are left as they are.
+//
+// Committee. The most probable hyperparameters are overconfident when trials are
+// few. Four more sets are drawn from a normal approximation of their posterior,
+// and expected improvement is averaged over the five processes (Snoek,
+// Larochelle and Adams, "Practical Bayesian optimization of machine learning
+// algorithms", 2012, who draw by slice sampling).
+//
+// Acquisition. Expected improvement on the lowest posterior mean, by its
+// logarithm, which has a usable gradient where the improvement itself is zero in
+// floating point (Ament et al., "Unexpected improvements to expected
+// improvement", 2023). It is evaluated at a fresh scrambled Sobol set and around
+// the best trials, at distances from a third to a thousandth of the space; the
+// best few candidates climb by gradient, and by changing single categories and
+// integers. The close candidates are what a trust region would add (Eriksson et
+// al., "Scalable global optimization via local Bayesian optimization", 2019):
+// they let the search follow a narrow funnel, as Ackley's, in many dimensions.
+// A space of at most 1,024 points is evaluated in full.
+//
+// Pending trials are taken to turn out as predicted, so that parallel trials
+// spread. Where trials failed, a second process learns where they do, and
+// expected improvement is weighted by the probability of success (Gelbart, Snoek
+// and Adams, "Bayesian optimization with unknown constraints", 2014); the
+// objective's process never sees a made-up value. No point is suggested twice
+// while there is another.
+//
+// # What comes next
+//
+// A strategy is one Suggester; New is the only place that lists them. A tree of
+// Parzen estimators fits this interface as it is. Hyperband and ASHA also decide
+// how long a trial may run: they need the epochs reached in Trial and a budget
+// in the answer, beside which any Suggester can choose the values.
+package hpo
