@@ -103,6 +103,41 @@ func awaitGone(t *testing.T, a musher.Access, endpoint string) {
 	})
 }
 
+// TestFirstRequest: an endpoint that says InService answers.
+func TestFirstRequest(t *testing.T) {
+	t.Parallel()
+	srv := musher.InProcess(t)
+	lab := srv.Lab(t)
+	putModel(t, lab, "m")
+	lab.Config(t, "c", "m", 1)
+	var clients sync.WaitGroup
+	for i := range 24 {
+		clients.Go(func() {
+			name := fmt.Sprintf("photos-%d", i)
+			sm, runtime := srv.SageMaker(), srv.Runtime()
+			in := &sagemaker.CreateEndpointInput{EndpointName: &name, EndpointConfigName: aws.String("c")}
+			if _, err := sm.CreateEndpoint(background(), in); err != nil {
+				t.Error(err)
+				return
+			}
+			for range 10_000 {
+				out, err := sm.DescribeEndpoint(background(), &sagemaker.DescribeEndpointInput{EndpointName: &name})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if out.EndpointStatus == types.EndpointStatusInService {
+					break
+				}
+			}
+			if _, err := runtime.InvokeEndpoint(background(), &sagemakerruntime.InvokeEndpointInput{EndpointName: &name, Body: []byte("x")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	clients.Wait()
+}
+
 // TestUpdateEndpoint: an endpoint changes its model under load, and no request
 // is lost.
 func TestUpdateEndpoint(t *testing.T) {

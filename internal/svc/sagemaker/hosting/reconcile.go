@@ -174,6 +174,9 @@ func (f *Family) healthTimeout(d *Deployment) time.Duration {
 // takeOver makes the pending deployment the current one. The routing table
 // changes first: a request that comes in between finds an instance either way.
 func (f *Family) takeOver(ctx context.Context, row *Endpoint) error {
+	ahead := *row
+	ahead.Current = row.Pending
+	f.publish(&ahead)
 	err := f.update(ctx, row, func(now time.Time, e *Endpoint) {
 		if e.Current != nil {
 			e.Retired = append(e.Retired, e.Current.Generation)
@@ -181,7 +184,9 @@ func (f *Family) takeOver(ctx context.Context, row *Endpoint) error {
 		e.Current, e.Pending = e.Pending, nil
 		e.Status, e.Failure, e.Modified = inService, "", now
 	})
-	f.publish(row)
+	if err != nil {
+		f.publish(row)
+	}
 	return err
 }
 
