@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/svc/sagemaker"
 )
 
 // Options say what a server is made of. Data, Cache and Self are required.
@@ -41,11 +42,10 @@ type Options struct {
 
 // Provider fetches libraries and weights into the cache.
 type Provider interface {
-	// Training gets ready what a training job with these hyperparameters
-	// loads, and returns the variables that tell the process where it is.
-	Training(ctx context.Context, hyperparameters map[string]string) (map[string]string, error)
+	// Training gets ready what a training job with these hyperparameters loads.
+	Training(ctx context.Context, hyperparameters map[string]string) (sagemaker.Provision, error)
 	// Serving does the same for a model server.
-	Serving(ctx context.Context) (map[string]string, error)
+	Serving(ctx context.Context) (sagemaker.Provision, error)
 }
 
 const (

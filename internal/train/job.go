@@ -290,11 +290,7 @@ func (r *run) checkBad(all []dataset.Photo, bad []features.Bad) error {
 	const most = 5
 	var lines []string
 	for _, b := range bad[:min(most, len(bad))] {
-		path, err := filepath.Rel(filepath.Join(r.Dir, "input", "data"), all[b.Index].Path)
-		if err != nil || strings.HasPrefix(path, "..") {
-			path = all[b.Index].Path
-		}
-		lines = append(lines, fmt.Sprintf("%s (%v)", path, b.Err))
+		lines = append(lines, fmt.Sprintf("%s (%v)", r.name(all[b.Index].Path), b.Err))
 	}
 	names := strings.Join(lines, "; ")
 	if len(bad) > most {
@@ -305,6 +301,33 @@ func (r *run) checkBad(all []dataset.Photo, bad []features.Bad) error {
 	}
 	r.say("warning: %d of %d photos cannot be read and are left out: %s", len(bad), len(all), names)
 	return nil
+}
+
+// name is a photo's path as its owner knows it, from the channel on. A channel
+// may be a link to a folder elsewhere, so its resolved path is looked at too.
+func (r *run) name(photo string) string {
+	data := filepath.Join(r.Dir, "input", "data")
+	channels, err := os.ReadDir(data)
+	if err != nil {
+		return photo
+	}
+	for _, c := range channels {
+		link := filepath.Join(data, c.Name())
+		for _, dir := range []string{link, resolved(link)} {
+			if rest, ok := strings.CutPrefix(photo, dir+string(filepath.Separator)); ok {
+				return filepath.Join(c.Name(), rest)
+			}
+		}
+	}
+	return photo
+}
+
+func resolved(link string) string {
+	path, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return link
+	}
+	return path
 }
 
 // takeFeatures sorts the features into the parts of the data.

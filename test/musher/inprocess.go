@@ -20,6 +20,7 @@ import (
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/runner/fake"
 	"github.com/musher/musher/internal/server"
+	service "github.com/musher/musher/internal/svc/sagemaker"
 )
 
 // Local is a server in the test's own process. Its jobs and instances are
@@ -94,10 +95,10 @@ type keepOpen struct{ runner.Runner }
 // nothing is a provider for work that loads nothing.
 type nothing struct{}
 
-func (nothing) Training(context.Context, map[string]string) (map[string]string, error) {
-	return nil, nil
+func (nothing) Training(context.Context, map[string]string) (service.Provision, error) {
+	return service.Provision{}, nil
 }
-func (nothing) Serving(context.Context) (map[string]string, error) { return nil, nil }
+func (nothing) Serving(context.Context) (service.Provision, error) { return service.Provision{}, nil }
 
 // Start opens the server and serves.
 func (l *Local) Start() {

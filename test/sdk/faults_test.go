@@ -69,7 +69,7 @@ func TestFaultyData(t *testing.T) {
 		hyperparameters map[string]string
 		says            []string // why it failed; none: it completes
 	}{
-		"corrupt":       {train: with("001.Disc/bad.jpg", []byte("no picture")), says: []string{"AlgorithmError", "1 of 49 photos cannot be read", "001.Disc/bad.jpg"}},
+		"corrupt":       {train: with("001.Disc/bad.jpg", []byte("no picture")), says: []string{"AlgorithmError", "1 of 49 photos cannot be read: train/001.Disc/bad.jpg"}},
 		"truncated":     {train: with("001.Disc/half.jpg", jpeg[:len(jpeg)/2]), says: []string{"AlgorithmError", "001.Disc/half.jpg"}},
 		"bomb":          {train: with("002.Square/bomb.png", bomb(t)), says: []string{"AlgorithmError", "002.Square/bomb.png"}},
 		"empty-class":   {train: only(func(p string) bool { return !strings.HasPrefix(p, "003") }), says: []string{"AlgorithmError", "003.Cross"}},

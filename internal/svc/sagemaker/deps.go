@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/runner"
 )
 
 // Principal is the service that execution roles must trust.
@@ -20,6 +21,14 @@ type Roles interface {
 	// else, gets the role's temporary credentials while it runs. The AWS
 	// clients read them, and renew the credentials by themselves.
 	Environment(workID, roleARN, name string) map[string]string
+}
+
+// Provision is what a piece of work needs of the machine before it can start:
+// the variables that tell where it is, and what of it lies outside of the
+// folders that work sees anyway.
+type Provision struct {
+	Env    map[string]string
+	Mounts []runner.Mount
 }
 
 // WorkEnvironment starts the environment of a piece of work: what every

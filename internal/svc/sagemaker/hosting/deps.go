@@ -40,9 +40,8 @@ type Deps struct {
 	Server []string
 	// Environment is what every instance gets beside its own variables.
 	Environment map[string]string
-	// Provide gets ready what the model server loads, and returns the
-	// variables that tell the process where it is.
-	Provide func(ctx context.Context) (map[string]string, error)
+	// Provide gets ready what the model server loads.
+	Provide func(ctx context.Context) (sagemaker.Provision, error)
 	// Mounts are the folders outside of its own that the server may see.
 	Mounts []runner.Mount
 	// HealthTimeout is how long an instance may take until it answers /ping;

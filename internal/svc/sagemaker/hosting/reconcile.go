@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,7 +269,7 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	target := in.target(f.Dir)
 	env := sagemaker.WorkEnvironment(dir, v.container().Environment)
 	maps.Copy(env, f.Environment)
-	maps.Copy(env, provided)
+	maps.Copy(env, provided.Env)
 	maps.Copy(env, f.Roles.Environment(in.id(), *v.Model.ExecutionRoleArn, sessionName))
 	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = row.Region, row.Region
 	return f.Runner.Start(ctx, runner.Spec{
@@ -276,7 +277,7 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 		Labels:  map[string]string{"kind": "endpoint", "endpoint": row.Name, "variant": in.variant},
 		Command: append(append([]string{}, f.Server...), v.Folder, target.Socket),
 		Env:     env, Dir: dir, LogPath: filepath.Join(dir, "log"),
-		Mounts: append([]runner.Mount{{Source: v.Folder, ReadOnly: true}}, f.Mounts...),
+		Mounts: slices.Concat([]runner.Mount{{Source: v.Folder, ReadOnly: true}}, f.Mounts, provided.Mounts),
 	})
 }
 

@@ -28,9 +28,8 @@ type Deps struct {
 	// Environment is what every job gets beside its own variables: the
 	// endpoint of this server, the region, the folders of caches.
 	Environment map[string]string
-	// Provide gets ready what the algorithm loads, and returns the variables
-	// that tell the process where it is.
-	Provide func(ctx context.Context, hyperparameters map[string]string) (map[string]string, error)
+	// Provide gets ready what the algorithm loads.
+	Provide func(ctx context.Context, hyperparameters map[string]string) (sagemaker.Provision, error)
 	// Mounts are the folders outside of the job's own that the algorithm may
 	// see: caches and libraries.
 	Mounts []runner.Mount

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/musher/musher/internal/artifact"
@@ -99,16 +100,16 @@ func resourceConfig(job *Job) map[string]any {
 
 // spec is the job's process. Its own variables win over those of the request:
 // a job must not be talked out of its own name and keys.
-func (f *Family) spec(job *Job, inputs, provided map[string]string) runner.Spec {
+func (f *Family) spec(job *Job, inputs map[string]string, provided sagemaker.Provision) runner.Spec {
 	env := sagemaker.WorkEnvironment(f.folder(job), job.Request.Environment)
 	maps.Copy(env, f.Environment)
-	maps.Copy(env, provided)
+	maps.Copy(env, provided.Env)
 	maps.Copy(env, f.Roles.Environment(workID(job), job.Request.RoleArn, sessionName(job)))
 	maps.Copy(env, map[string]string{
 		"TRAINING_JOB_NAME": job.Request.TrainingJobName, "TRAINING_JOB_ARN": job.ARN,
 		"AWS_REGION": job.Region, "AWS_DEFAULT_REGION": job.Region,
 	})
-	mounts := append([]runner.Mount{}, f.Mounts...)
+	mounts := slices.Concat(f.Mounts, provided.Mounts)
 	for _, folder := range inputs {
 		mounts = append(mounts, runner.Mount{Source: folder, ReadOnly: true})
 	}
