@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/musher/musher/bench/internal/rig"
+	"github.com/musher/musher/internal/assets"
 	"github.com/musher/musher/internal/awsapi/awsclient"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
@@ -47,7 +48,7 @@ func main() {
 }
 
 type bench struct {
-	dir, binary, cache, data string
+	dir, binary, cache, data, library string
 }
 
 func run(ctx context.Context, data string, runs int, python string) (err error) {
@@ -65,6 +66,9 @@ func run(ctx context.Context, data string, runs int, python string) (err error) 
 		return err
 	}
 	if b.binary, err = rig.Binary(b.dir); err != nil {
+		return err
+	}
+	if b.library, err = rig.Library(b.binary, b.cache); err != nil {
 		return err
 	}
 	fmt.Printf("%d trials × %d epochs, %d in parallel, on %s (%s)\n\n", trials, epochs, parallel, filepath.Base(b.data), rig.Machine())
@@ -125,6 +129,7 @@ func (b *bench) usualEpoch(i int) (time.Duration, error) {
 			return 0, err
 		}
 		cmd := exec.Command(b.binary, "--cache", cache, "train", "--dir", job)
+		cmd.Env = append(os.Environ(), assets.ONNXRuntimeEnv+"="+b.library)
 		begin := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("%w: %s", err, out)

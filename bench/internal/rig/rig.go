@@ -30,6 +30,12 @@ import (
 // Bucket is the one that the benchmarks use.
 const Bucket = "bench"
 
+// Library is where ONNX Runtime lies, fetched if need be.
+func Library(binary, cache string) (string, error) {
+	out, err := exec.Command(binary, "fetch", "--cache", cache, "onnxruntime").Output()
+	return strings.TrimSpace(string(out)), err
+}
+
 // Server is a `musher up` in a folder of its own.
 type Server struct {
 	*awsclient.Client
