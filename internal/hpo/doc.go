@@ -46,11 +46,13 @@
 //
 // Warp. Losses are worse by orders of magnitude in bad corners, and a process
 // that must follow those sees nothing of the differences among good trials. So
-// the objective goes through log(y - best + c) with c from strong to none, and
+// the objective goes through log(y - best + c), with c from strong to none, and
 // the evidence, that is the density of the observations themselves, chooses c
 // (Snelson, Rasmussen and Ghahramani, "Warped Gaussian processes", 2003). On
 // valleys like Rosenbrock's the regret falls by a factor of 30 by this, and
-// quadratic bowls are left as they are.
+// quadratic bowls are left as they are. Where most settings are equally useless
+// and a few are not, as on Ackley's plateau, the evidence may choose the same
+// from the other end, -log(worst - y + c).
 //
 // Committee. The most probable hyperparameters are overconfident when trials are
 // few. Four more sets are drawn from a normal approximation of their posterior,

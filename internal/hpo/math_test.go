@@ -91,9 +91,14 @@ func TestLogEIGrad(t *testing.T) {
 	}
 }
 
+func everyWarp() []warp {
+	families := warpFamilies()
+	return append(append([]warp{plain}, families[0]...), families[1]...)
+}
+
 func TestWarpsKeepTheOrderAndStandardise(t *testing.T) {
-	y := []float64{3, -1, 1e6, 3, 0.5, 40, -0.999}
-	for _, w := range warps() {
+	y := []float64{3, -1, 1e4, 3, 0.5, 40, -0.999}
+	for _, w := range everyWarp() {
 		z, _ := w.apply(y)
 		mean, square := 0.0, 0.0
 		for i := range z {
@@ -101,36 +106,53 @@ func TestWarpsKeepTheOrderAndStandardise(t *testing.T) {
 			square += z[i] * z[i] / float64(len(z))
 			for j := range z {
 				if (y[i] < y[j]) != (z[i] < z[j]) {
-					t.Errorf("c = %v: %v and %v change places", float64(w), y[i], y[j])
+					t.Errorf("%+v: %v and %v change places", w, y[i], y[j])
 				}
 			}
 		}
 		if math.Abs(mean) > 1e-9 || math.Abs(square-1) > 1e-9 {
-			t.Errorf("c = %v: mean %v, mean square %v", float64(w), mean, square)
+			t.Errorf("%+v: mean %v, mean square %v", w, mean, square)
 		}
 	}
 }
 
-// The sum of logarithms of slopes is what a small change of one value says.
 func TestWarpSlope(t *testing.T) {
-	for _, w := range warps() {
-		y := []float64{0, 1, 2.5, 4, 9, 20} // odd changes below leave best, median, mean and deviation alone
-		_, logSlope := w.apply(y)
-		c := float64(w) * 4
-		want := 0.0
-		z := make([]float64, len(y))
+	y := []float64{0, 1, 2.5, 4, 9, 20}
+	for _, w := range everyWarp() {
+		_, got := w.apply(y)
+		c, end := w.c*4, 0.0 // the median that apply means is the upper one
+		if w.worst {
+			c, end = w.c*(20-2.5), 20
+		}
+		z, want := make([]float64, len(y)), 0.0
 		for i, v := range y {
 			slope := 1.0
-			if z[i] = v; !math.IsInf(c, 1) {
+			switch z[i] = v; {
+			case w.worst:
+				z[i], slope = -math.Log(20-v+c), 1/(20-v+c)
+			case w != plain:
 				z[i], slope = math.Log(v+c), 1/(v+c)
 			}
-			if i > 0 {
+			if v != end {
 				want += math.Log(slope)
 			}
 		}
 		want -= float64(len(y)-1) * math.Log(standardise(z))
-		if math.Abs(logSlope-want) > 1e-9 {
-			t.Errorf("c = %v: got %v, want %v", float64(w), logSlope, want)
+		if math.Abs(got-want) > 1e-9 {
+			t.Errorf("%+v: got %v, want %v", w, got, want)
+		}
+	}
+}
+
+func TestStandardiseExtremes(t *testing.T) {
+	for _, z := range [][]float64{
+		{math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, {5e-324, 0, 1e-300}, {3, 3, 3}, {0.1, 0.1, 0.1 + 1e-17}, {0},
+	} {
+		standardise(z)
+		for _, v := range z {
+			if math.IsNaN(v) || math.Abs(v) > 2 {
+				t.Errorf("got %v", z)
+			}
 		}
 	}
 }

@@ -15,9 +15,10 @@ import (
 // How hard the expected improvement is maximised.
 const (
 	smallSpace   = 1024 // a space of at most so many points is tried in full
-	spread       = 256  // points that cover the space evenly
-	around       = 128  // points around good trials
+	spread       = 384  // points that cover the space evenly
+	around       = 192  // points around good trials
 	nearestBest  = 5    // good trials around which points are tried
+	shortlisted  = 48   // candidates that the whole committee judges
 	ascents      = 4    // candidates improved by gradient
 	ascentEvals  = 20
 	ascentGain   = 1e-4
@@ -49,8 +50,7 @@ func newSearch(b *bayes, r *record, s *surrogate) *search {
 // best returns the most promising point that no trial has tried; one that was
 // tried before only when it finds no other.
 func (s *search) best() []float64 {
-	found := s.candidates()
-	sortCandidates(found)
+	found := s.shortlist(s.candidates())
 	for _, c := range found[:min(ascents, len(found))] {
 		found = append(found, s.improve(c))
 	}
@@ -63,6 +63,27 @@ func (s *search) best() []float64 {
 	return found[0].point
 }
 
+// shortlist returns the best of the points, in order. All are judged by one
+// model, and those that it likes by the whole committee: judging a point is
+// most of the work. Points that were tried before are left out, unless all were.
+func (s *search) shortlist(points [][]float64) []candidate {
+	fresh := slices.DeleteFunc(slices.Clone(points), func(p []float64) bool { return s.r.seen[key(s.axes, p)] })
+	if len(fresh) == 0 {
+		fresh = points
+	}
+	found := make([]candidate, len(fresh))
+	for i, p := range fresh {
+		found[i] = candidate{p, s.s.roughLogEI(p)}
+	}
+	sortCandidates(found)
+	found = found[:min(shortlisted, len(found))]
+	for i, c := range found {
+		found[i] = s.at(c.point)
+	}
+	sortCandidates(found)
+	return found
+}
+
 func sortCandidates(c []candidate) {
 	slices.SortStableFunc(c, func(a, b candidate) int { return cmp.Compare(b.logEI, a.logEI) })
 }
@@ -71,23 +92,19 @@ func (s *search) at(point []float64) candidate { return candidate{point, s.s.log
 
 // candidates covers the space: completely where it is small, else evenly, and
 // more closely around the best trials.
-func (s *search) candidates() []candidate {
+func (s *search) candidates() [][]float64 {
 	if points := enumerate(s.axes, smallSpace); points != nil {
-		out := make([]candidate, len(points))
-		for i, p := range points {
-			out[i] = s.at(p)
-		}
-		return out
+		return points
 	}
-	var out []candidate
+	var out [][]float64
 	sobol := qmc.NewSobol(len(s.axes), s.rng.Uint64())
-	for i := range spread {
+	for i := range uint32(spread) {
 		point := make([]float64, len(s.axes))
-		sobol.At(uint32(i), point)
+		sobol.At(i, point)
 		for j, a := range s.axes {
 			point[j] = a.fromUnit(point[j])
 		}
-		out = append(out, s.at(point))
+		out = append(out, point)
 	}
 	centres := s.bestTrials()
 	for i := range around {
@@ -95,7 +112,7 @@ func (s *search) candidates() []candidate {
 		if i%2 == 1 {
 			centre = centres[s.rng.IntN(len(centres))]
 		}
-		out = append(out, s.at(s.near(centre)))
+		out = append(out, s.near(centre))
 	}
 	return out
 }

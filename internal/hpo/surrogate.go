@@ -31,8 +31,8 @@ type surrogate struct {
 	points  [][]float64 // the done trials that the models know
 	z       []float64   // their warped objectives
 	pending [][]float64
-	members []*member
-	failure *member // over 0 for done and 1 for failed; nil without failures
+	members []*member // the most probable one first
+	failure *member   // over 0 for done and 1 for failed; nil without failures
 
 	x                []float64 // coordinates of the point in hand
 	dMean, dVariance []float64
@@ -52,7 +52,7 @@ type member struct {
 // optimization performs great in high dimensions", 2024).
 func prior(shape gp.Shape) gp.Prior {
 	return gp.Prior{
-		Length:   gp.LogNormal{Median: 0.4 * math.Sqrt(float64(shape.Dim())), SD: 0.8},
+		Length:   gp.LogNormal{Median: 0.25 * math.Sqrt(float64(shape.Dim())), SD: 0.6},
 		Distance: gp.LogNormal{Median: 1, SD: 1.5},
 		Signal:   gp.LogNormal{Median: 1, SD: 1},
 		Noise:    gp.LogNormal{Median: 1e-5, SD: 2.5},
@@ -95,20 +95,32 @@ func newSurrogate(e encoder, r *record, more int, normal func() float64) *surrog
 func (s *surrogate) fit(y []float64, room int, normal func() float64) {
 	kept := keep(y, fitPoints)
 	f := gp.NewFitter(s.encoder.shape, s.encoder.encodeAll(pick(s.points, kept)), prior(s.encoder.shape))
-	var start, theta []float64
-	highest, evals, worse := math.Inf(-1), firstEvals, 0
-	for _, w := range warps() {
+	theta, highest := []float64(nil), math.Inf(-1)
+	// consider fits under a warp, from start; it tells whether that is the best yet.
+	consider := func(w warp, start []float64, evals int) (fitted []float64, better bool) {
 		z, logSlope := w.apply(y)
 		fitted, density := f.Fit(pick(z, kept), start, evals)
-		start, evals = fitted, nextEvals
-		if density += logSlope; density > highest {
-			highest, theta, s.z, worse = density, fitted, z, 0
-		} else if worse++; worse == 2 {
-			break // the evidence has one peak: the rest is worse still
+		if better = theta == nil || density+logSlope > highest; better {
+			highest, theta, s.z = density+logSlope, fitted, z
+		}
+		return fitted, better
+	}
+	first, _ := consider(plain, nil, firstEvals)
+	for _, family := range warpFamilies() {
+		start, worse := first, 0
+		for _, w := range family {
+			var better bool
+			if start, better = consider(w, start, nextEvals); !better {
+				worse++
+			}
+			if worse == 2 {
+				break // the evidence has one peak: the rest is worse still
+			}
 		}
 	}
 	x := s.encoder.encodeAll(s.points)
-	for _, t := range append(f.Draw(pick(s.z, kept), theta, committee-1, normal), theta) {
+	thetas := slices.Insert(f.Draw(pick(s.z, kept), theta, committee-1, normal), 0, theta)
+	for _, t := range thetas {
 		m := f.Model(t, x, s.z, room)
 		s.members = append(s.members, &member{model: m, scratch: m.NewScratch()})
 	}
@@ -170,17 +182,32 @@ func (s *surrogate) logEI(point []float64) float64 {
 	s.encoder.encode(point, s.x)
 	var sum logSum
 	for _, m := range s.members {
-		mean, variance := m.model.Predict(s.x, m.scratch)
-		sd := math.Sqrt(variance)
-		logH, _, _ := logImprovement((m.best - mean) / sd)
-		sum.add(math.Log(sd) + logH)
+		sum.add(m.logEI(s.x))
 	}
+	return sum.value() + s.logSuccess()
+}
+
+// roughLogEI is logEI by the most probable member alone.
+func (s *surrogate) roughLogEI(point []float64) float64 {
+	s.encoder.encode(point, s.x)
+	return s.members[0].logEI(s.x) + s.logSuccess()
+}
+
+func (m *member) logEI(x []float64) float64 {
+	mean, variance := m.model.Predict(x, m.scratch)
+	sd := math.Sqrt(variance)
+	logH, _, _ := logImprovement((m.best - mean) / sd)
+	return math.Log(sd) + logH
+}
+
+// logSuccess is the weight of s.x for the chance of success there.
+func (s *surrogate) logSuccess() float64 {
 	if s.failure == nil {
-		return sum.value()
+		return 0
 	}
 	mean, variance := s.failure.model.Predict(s.x, s.failure.scratch)
 	logP, _ := logCDF((0.5 - mean) / math.Sqrt(variance))
-	return sum.value() + caution*logP
+	return caution * logP
 }
 
 // logEIGrad is logEI at given coordinates of the process, with the gradient by
