@@ -175,7 +175,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
 	for {
 		p, err := r.current()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return total, nil
 		}
 		if err != nil {
