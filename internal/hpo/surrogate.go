@@ -52,9 +52,9 @@ type member struct {
 // optimization performs great in high dimensions", 2024).
 func prior(shape gp.Shape) gp.Prior {
 	return gp.Prior{
-		Length:   gp.LogNormal{Median: 0.25 * math.Sqrt(float64(shape.Dim())), SD: 0.6},
+		Length:   gp.LogNormal{Median: 0.2 * math.Sqrt(float64(shape.Dim())), SD: 0.5},
 		Distance: gp.LogNormal{Median: 1, SD: 1.5},
-		Signal:   gp.LogNormal{Median: 1, SD: 1},
+		Signal:   gp.LogNormal{Median: 2, SD: 1},
 		Noise:    gp.LogNormal{Median: 1e-5, SD: 2.5},
 		MeanSD:   1,
 	}
