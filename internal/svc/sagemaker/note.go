@@ -1,6 +1,9 @@
 package sagemaker
 
-import "sync"
+import (
+	"log/slog"
+	"sync"
+)
 
 // Noted remembers what was said once and need not be said again.
 type Noted struct{ seen sync.Map }
@@ -9,6 +12,16 @@ type Noted struct{ seen sync.Map }
 func (n *Noted) First(key string) bool {
 	_, old := n.seen.LoadOrStore(key, true)
 	return !old
+}
+
+// Ignored logs, once each, the fields of an operation's request that are set
+// and change nothing here.
+func (n *Noted) Ignored(log *slog.Logger, operation string, set map[string]bool) {
+	for field, is := range set {
+		if is && n.First(operation+"."+field) {
+			log.Warn("a field of the request is kept but not acted on", "operation", operation, "field", field)
+		}
+	}
 }
 
 // Or is what p points to, or the default.

@@ -39,11 +39,7 @@ func (f *Family) Run(ctx context.Context) error { return f.loop.Run(ctx) }
 func (f *Family) Poke(endpoint string) { f.loop.Poke(endpoint) }
 
 func (f *Family) noteIgnored(operation string, fields map[string]bool) {
-	for field, set := range fields {
-		if set && f.once.First(operation+"."+field) {
-			f.Log.Warn("a field of the request is kept but not acted on", "operation", operation, "field", field)
-		}
-	}
+	f.once.Ignored(f.Log, operation, fields)
 }
 
 func (f *Family) handleEndpoints(s *awsapi.Service) {

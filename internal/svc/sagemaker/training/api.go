@@ -153,7 +153,7 @@ func validateChannels(channels []*sagemaker.Channel) error {
 // noteIgnored logs, once each, the fields that a client may set and that
 // change nothing here.
 func (f *Family) noteIgnored(in *sagemaker.CreateTrainingJobInput) {
-	for field, set := range map[string]bool{
+	f.once.Ignored(f.Log, "CreateTrainingJob", map[string]bool{
 		"VpcConfig":                             in.VpcConfig != nil,
 		"EnableManagedSpotTraining":             in.EnableManagedSpotTraining != nil && *in.EnableManagedSpotTraining,
 		"EnableNetworkIsolation":                in.EnableNetworkIsolation != nil && *in.EnableNetworkIsolation,
@@ -171,11 +171,7 @@ func (f *Family) noteIgnored(in *sagemaker.CreateTrainingJobInput) {
 			*in.ResourceConfig.KeepAlivePeriodInSeconds > 0,
 		"InfraCheckConfig":  in.InfraCheckConfig != nil,
 		"RemoteDebugConfig": in.RemoteDebugConfig != nil,
-	} {
-		if set && f.once.First("CreateTrainingJob."+field) {
-			f.Log.Warn("a field of the request is kept but not acted on", "operation", "CreateTrainingJob", "field", field)
-		}
-	}
+	})
 }
 
 func (f *Family) describeTrainingJob(ctx context.Context, in *sagemaker.DescribeTrainingJobInput) (*sagemaker.DescribeTrainingJobOutput, error) {

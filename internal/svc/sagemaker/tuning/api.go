@@ -166,17 +166,13 @@ func validateCount(cfg *sagemaker.HyperParameterTuningJobConfig, grid int64) err
 func (f *Family) noteIgnored(in *sagemaker.CreateHyperParameterTuningJobInput) {
 	cfg, def := in.HyperParameterTuningJobConfig, in.TrainingJobDefinition
 	criteria := cfg.TuningJobCompletionCriteria
-	for field, set := range map[string]bool{
+	f.once.Ignored(f.Log, "CreateHyperParameterTuningJob", map[string]bool{
 		"TrainingJobEarlyStoppingType": sagemaker.Or(cfg.TrainingJobEarlyStoppingType, "Off") != "Off",
 		"ConvergenceDetected":          criteria != nil && criteria.ConvergenceDetected != nil,
 		"VpcConfig":                    def.VpcConfig != nil,
 		"EnableManagedSpotTraining":    sagemaker.Or(def.EnableManagedSpotTraining, false),
 		"CheckpointConfig":             def.CheckpointConfig != nil,
-	} {
-		if set && f.once.First(field) {
-			f.Log.Warn("a field of the request is kept but not acted on", "operation", "CreateHyperParameterTuningJob", "field", field)
-		}
-	}
+	})
 }
 
 func (f *Family) describe(ctx context.Context, in *sagemaker.DescribeHyperParameterTuningJobInput) (*sagemaker.DescribeHyperParameterTuningJobOutput, error) {
