@@ -3,6 +3,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -134,6 +135,25 @@ func (it *item) waitEnded(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// waitGone returns nil when the supervisor, too, has ended: it records the end
+// of the work a little before its own.
+func (it *item) waitGone(ctx context.Context) error {
+	if err := it.waitEnded(ctx); err != nil {
+		return err
+	}
+	var id identity
+	if known, err := it.folder.read(supervisorFile, &id); err != nil || !known {
+		return err
+	}
+	p, alive, err := find(id)
+	if err != nil || !alive {
+		return err
+	}
+	defer p.close()
+	defer context.AfterFunc(ctx, p.close)()
+	return cmp.Or(ctx.Err(), p.wait())
 }
 
 // state tells whether the work has ended, and gives a channel that is closed

@@ -171,8 +171,8 @@ func (r *Runner) Close() error {
 	return errors.Join(err, r.lock.Close())
 }
 
-// StopAll stops all work, with the given grace, and returns when all of it has
-// ended or ctx is done.
+// StopAll stops all work, with the given grace, and returns when no process of
+// it is left or ctx is done.
 func (r *Runner) StopAll(ctx context.Context, grace time.Duration) error {
 	if r.ctx.Err() != nil {
 		return ErrClosed
@@ -184,7 +184,7 @@ func (r *Runner) StopAll(ctx context.Context, grace time.Duration) error {
 		}
 	}
 	for _, it := range items {
-		if err := it.waitEnded(ctx); err != nil {
+		if err := it.waitGone(ctx); err != nil {
 			return fmt.Errorf("wait for %s to end: %w", it.id, err)
 		}
 	}

@@ -146,3 +146,21 @@ func leftovers() []string {
 		}
 	}
 }
+
+// TestStopAllLeavesNoProcess: supervisors, too, are gone when StopAll returns.
+func TestStopAllLeavesNoProcess(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, options(t))
+	for round := range 3 {
+		for i := range 4 {
+			start(t, r, job(t, fmt.Sprintf("w%d-%d", round, i), "sleep 1m"))
+		}
+		time.Sleep(time.Duration(round) * 10 * time.Millisecond) // some not yet begun, some in the middle
+		if err := r.StopAll(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if left := commandLines(dir); len(left) > 0 {
+			t.Fatalf("round %d leaves %v", round, left)
+		}
+	}
+}
