@@ -25,11 +25,27 @@ type Spec struct {
 
 	Mounts []Mount `json:"mounts,omitempty"` // what else of the file system the work may see
 
+	Image   string  `json:"image,omitempty"`   // a container's; a runner without images leaves it alone
+	Network Network `json:"network,omitempty"` // empty: the machine's
+
 	CPU    float64 `json:"cpu,omitempty"`    // cores; 0: no limit
 	Memory int64   `json:"memory,omitempty"` // bytes; 0: no limit
 	GPUs   int     `json:"gpus,omitempty"`   // whole devices
 
 	LogPath string `json:"log_path,omitempty"` // where stdout and stderr go, for the caller to keep; empty: the runner's own folder
+}
+
+// Network is what of the network the work may reach.
+type Network string
+
+// NoNetwork leaves the work a loopback device of its own and nothing else.
+const NoNetwork Network = "none"
+
+// Abilities are what a runner can do on this machine beyond running work.
+type Abilities struct {
+	Remap   bool // mounts may have targets of their own, as /opt/ml
+	Isolate bool // NoNetwork is enforced
+	Images  bool // the command runs inside Spec.Image
 }
 
 // Mount gives the work a folder or file of the host.
@@ -88,4 +104,6 @@ type Runner interface {
 	Logs(ctx context.Context, id string, follow bool) (io.ReadCloser, error)
 	// List gives all work, also what an earlier process of the caller started.
 	List(ctx context.Context) ([]Status, error)
+	// Abilities tells what the runner can do here.
+	Abilities() Abilities
 }

@@ -215,6 +215,12 @@ func (r *Runner) Logs(ctx context.Context, id string, follow bool) (io.ReadClose
 }
 
 // List implements runner.Runner.
+// Abilities implements runner.Runner: the fake promises all that a runner can,
+// and keeps none of it.
+func (r *Runner) Abilities() runner.Abilities {
+	return runner.Abilities{Remap: true, Isolate: true, Images: true}
+}
+
 func (r *Runner) List(context.Context) ([]runner.Status, error) {
 	if err := r.fail("List", ""); err != nil {
 		return nil, err

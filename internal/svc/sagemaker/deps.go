@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"maps"
+	"time"
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runtimes"
 )
 
 // Principal is the service that execution roles must trust.
@@ -44,6 +46,38 @@ func WorkEnvironment(dir string, asked map[string]string) map[string]string {
 		delete(env, name)
 	}
 	return env
+}
+
+// Images finds what runs here for a container image.
+type Images interface {
+	// Resolve fails with an error that tells how to add a runtime for it.
+	Resolve(image string) (runtimes.Runtime, error)
+}
+
+// Logs takes what work prints to CloudWatch Logs.
+type Logs interface {
+	// Follow takes the lines of a file, as it grows, into a log stream; both
+	// are made where they are missing. It goes on after a restart of the
+	// server and is harmless to repeat. A file that is not there yet is waited for.
+	Follow(ctx context.Context, group, stream, path string) error
+	// Finish takes what is left of the stream's file and stops following it.
+	// When it returns, GetLogEvents has all of it.
+	Finish(ctx context.Context, group, stream string) error
+}
+
+// Datum is one measurement for CloudWatch.
+type Datum struct {
+	Name       string
+	Dimensions map[string]string
+	Value      float64
+	Time       time.Time
+	Unit       string // as CloudWatch names them; empty: None
+	HighRes    bool   // kept by the second, not by the minute
+}
+
+// Metrics takes measurements to CloudWatch.
+type Metrics interface {
+	Put(ctx context.Context, namespace string, data ...Datum) error
 }
 
 // Object is one object of a bucket.
