@@ -214,13 +214,13 @@ func (r *Runner) Logs(ctx context.Context, id string, follow bool) (io.ReadClose
 	return &logReader{ctx: ctx, cancel: cancel, work: w, follow: follow}, nil
 }
 
-// List implements runner.Runner.
 // Abilities implements runner.Runner: the fake promises all that a runner can,
 // and keeps none of it.
 func (r *Runner) Abilities() runner.Abilities {
 	return runner.Abilities{Remap: true, Isolate: true, Images: true}
 }
 
+// List implements runner.Runner.
 func (r *Runner) List(context.Context) ([]runner.Status, error) {
 	if err := r.fail("List", ""); err != nil {
 		return nil, err

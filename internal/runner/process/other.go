@@ -35,6 +35,7 @@ func (*Runner) Start(context.Context, runner.Spec) error          { return errSy
 func (*Runner) Stop(context.Context, string, time.Duration) error { return errSystem }
 func (*Runner) Remove(context.Context, string) error              { return errSystem }
 func (*Runner) List(context.Context) ([]runner.Status, error)     { return nil, errSystem }
+func (*Runner) Abilities() runner.Abilities                       { return runner.Abilities{} }
 func (*Runner) Inspect(context.Context, string) (runner.Status, error) {
 	return runner.Status{}, errSystem
 }
