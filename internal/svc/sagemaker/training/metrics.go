@@ -51,6 +51,7 @@ type tail struct {
 	offset int64
 	rest   []byte // of a line that has no end yet
 	last   map[string]Metric
+	series series
 }
 
 // maxLine bounds what is kept of a line without an end.
@@ -103,11 +104,13 @@ func (t *tail) take(data []byte, now time.Time) (changed bool) {
 }
 
 func (t *tail) line(line []byte, now time.Time) (changed bool) {
+	t.series.line(line)
 	for _, d := range t.defs {
 		found := d.re.FindSubmatch(line)
 		if found == nil {
 			continue
 		}
+		t.series.saw(d.name, found[1])
 		v, err := strconv.ParseFloat(string(found[1]), 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 			continue // JSON has no such number, and the service drops them too
