@@ -87,6 +87,9 @@ func TestScan(t *testing.T) {
 		{Range{Prefix: "\xff"}, []int{6, 7}},
 		{Range{Prefix: "zz"}, nil},
 		{Range{From: "b", Reverse: true}, []int{7, 6, 5}},
+		{Range{Before: "b"}, []int{0, 1, 2, 3, 4}},
+		{Range{Prefix: "a", Before: Key("a", "y"), Reverse: true}, []int{2, 1}},
+		{Range{Prefix: "a", Before: "x"}, []int{1, 2, 3, 4}},
 	} {
 		var got []int
 		err := db.View(ctx, func(tx *Tx) error {

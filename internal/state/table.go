@@ -119,6 +119,7 @@ type Range struct {
 	Prefix  string // only keys that start with it
 	From    string // only keys >= From (where it is not empty)
 	After   string // only keys > After (where it is not empty)
+	Before  string // only keys < Before (where it is not empty)
 	Reverse bool   // from the last key to the first
 }
 
@@ -158,7 +159,7 @@ func (t Table[T]) scanQuery(r Range) (query string, args []any) {
 		query += " AND k > ?"
 		args = append(args, []byte(r.After))
 	}
-	if end := prefixEnd(r.Prefix); end != nil {
+	if end := r.end(); end != nil {
 		query += " AND k < ?"
 		args = append(args, end)
 	}
@@ -167,6 +168,15 @@ func (t Table[T]) scanQuery(r Range) (query string, args []any) {
 		query += " DESC"
 	}
 	return query, args
+}
+
+// end returns the first key behind the range, or nil where there is none.
+func (r Range) end() []byte {
+	end := prefixEnd(r.Prefix)
+	if r.Before != "" && (end == nil || r.Before < string(end)) {
+		return []byte(r.Before)
+	}
+	return end
 }
 
 // prefixEnd returns the first key behind all keys with the prefix, or nil
