@@ -4,6 +4,7 @@
 //	DATA/credentials   root's access key, as `musher env` prints it
 //	DATA/endpoint      where the server listens
 //	DATA/lock          held by the one server that has the folder open
+//	DATA/tls/          the certificate authority and the proxy's token
 //	DATA/state/        the database
 //	DATA/blobs/        bytes of objects
 //	DATA/runner/       what the process runner knows of its work

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net"
 
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/svc/sagemaker"
@@ -32,6 +33,10 @@ type Options struct {
 
 	// Runner replaces the process runner; tests set it.
 	Runner func(onChange func(id string)) (runner.Runner, error)
+
+	// Dial reaches the hosts to which the server is only a proxy; nil: TCP, but
+	// not to this machine's own addresses.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// LeaveWork lets jobs and instances run on when the server stops. The next
 	// server adopts them; without one they end after a while.

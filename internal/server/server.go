@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/blob"
+	"github.com/musher/musher/internal/front"
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/runner/process"
 	"github.com/musher/musher/internal/serve"
@@ -43,6 +42,7 @@ type Server struct {
 	opts     Options
 	lock     *os.File
 	listener net.Listener
+	front    *front.Door
 
 	db      *state.DB
 	blobs   *blob.Store
@@ -88,6 +88,10 @@ func Open(ctx context.Context, opts Options) (s *Server, err error) {
 		return s, err
 	}
 	if err := s.wire(ctx); err != nil {
+		return s, err
+	}
+	s.front, err = front.New(front.Options{Dir: s.path("tls"), Handler: s.handler(), Log: s.opts.Log, Dial: opts.Dial})
+	if err != nil {
 		return s, err
 	}
 	return s, s.announce()
@@ -245,31 +249,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	if err := s.hosting.Adopt(ctx); err != nil {
 		return err
 	}
-	var idle silent
-	front := &http.Server{
-		ConnState: idle.follow,
-		Handler:   s.handler(), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),
-	}
 	work, ctx := errgroup.WithContext(ctx)
 	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
-	work.Go(func() error {
-		if err := front.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	work.Go(func() error { return s.front.Serve(s.listener) })
 	work.Go(func() error {
 		<-ctx.Done()
-		idle.Close()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopRequests)
-		defer cancel()
-		if front.Shutdown(closing) != nil {
-			return front.Close() // some client keeps its request open
-		}
-		return nil
+		return s.front.Stop(stopRequests)
 	})
 	err := work.Wait()
 	s.stopWork()
