@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X github.com/musher/musher/internal/cli.Version=$(VERSION)
 BIN     := bin/musher
 VENV    := .venv
 
-.PHONY: build demo test test-sdk lint bench tools clean
+.PHONY: build demo test test-sdk lint bench tools torch clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/musher
@@ -14,18 +14,39 @@ build:
 demo: build
 	$(BIN) demo
 
-# What the tests drive: clients in an environment of their own, ONNX Runtime and
+# What the tests drive: clients in environments of their own, ONNX Runtime and
 # weights in the cache, libjpeg-turbo where this machine lets us install it.
-tools: build $(VENV)/.done
+tools: build $(VENV)/.done $(VENV)-sdk2/.done $(VENV)-sdk3/.done torch
 	@ldconfig -p 2>/dev/null | grep -q libturbojpeg || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends libturbojpeg0 >/dev/null; }; } || \
 		echo "libjpeg-turbo is not here: the tests that need it will skip"
 	@$(BIN) fetch >/dev/null || echo "libraries and weights cannot be fetched: the tests that need them will skip"
 
 $(VENV)/.done: test/requirements.txt
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# The SageMaker SDK, both generations. The third one's wheel asks for PyTorch,
+# which its own code does not need: that wheel and the two beside it come alone.
+$(VENV)-sdk2/.done: test/story/sdk2.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(VENV)-sdk3/.done: test/story/sdk3.txt test/story/sdk3-alone.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r test/story/sdk3-alone.txt
+	touch $@
+
+# PyTorch for scripts that train and serve: Debian's, half a gigabyte, and only
+# where the tests must not skip.
+torch:
+	@/usr/bin/python3 -c "import torch, torchvision, requests, pip" 2>/dev/null || { [ -n "$$MUSHER_TEST_STRICT" ] && \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get update -qq && apt-get install -y -qq \
+		--no-install-recommends python3-torch python3-torchvision python3-requests python3-pip >/dev/null; }; } || \
+		echo "PyTorch is not here: the tests that need it will skip"
 
 test: tools
 	$(GO) vet ./...
@@ -45,4 +66,4 @@ bench: build
 	MUSHER_SHARED="$${MUSHER_SHARED:-$(CURDIR)/../shared}" bench/run.sh
 
 clean:
-	rm -rf bin $(VENV)
+	rm -rf bin $(VENV) $(VENV)-sdk2 $(VENV)-sdk3
