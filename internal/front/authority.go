@@ -105,7 +105,7 @@ func (a *authority) create(dir string) (err error) {
 // signable are the domains that the authority may sign for: Amazon's, and
 // those by which a machine is called at home.
 func signable() []string {
-	names := append([]string{"aws", "localhost", "local", "internal", "test"}, domains...)
+	names := append([]string{"aws", "localhost", "local", "internal", "test"}, Domains()...)
 	if host, err := os.Hostname(); err == nil && isHostName(host) {
 		names = append(names, strings.ToLower(host))
 	}

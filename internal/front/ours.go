@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// domains are Amazon's domains below which the APIs are.
-var domains = []string{"amazonaws.com", "amazonaws.com.cn", "api.aws"} //nolint:gochecknoglobals // a constant
+// Domains are Amazon's, below which the APIs are: the door takes their hosts
+// for its own.
+func Domains() []string { return []string{"amazonaws.com", "amazonaws.com.cn", "api.aws"} }
 
 // ours tells whether what a proxy's client asks for is this server.
 func ours(r *http.Request) bool {
 	host, port := splitAddress(r.URL.Host)
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if slices.ContainsFunc(domains, func(d string) bool { return within(host, d) }) {
+	if slices.ContainsFunc(Domains(), func(d string) bool { return within(host, d) }) {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

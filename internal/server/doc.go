@@ -13,6 +13,9 @@
 //	DATA/models/       unpacked models, shared by instances
 //	DATA/endpoints/    an endpoint's instances: sockets and logs
 //
+// Beside them `musher env --proxy` writes ca-bundle.pem, which clients trust,
+// and sagemaker.yaml, a configuration of the SageMaker SDK.
+//
 // The cache (weights, libraries, features) lies apart from the data: it may be
 // shared by servers, and removed at any time.
 package server
