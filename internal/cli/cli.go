@@ -20,6 +20,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/musher/musher/internal/runtimes"
 )
 
 // The exit codes.
@@ -51,6 +53,7 @@ type commands struct {
 	Logs     logsCommand     `cmd:"" help:"Print what a training job or an endpoint has written."`
 	Invoke   invokeCommand   `cmd:"" help:"Send a photo to an endpoint and print the best labels."`
 	Fetch    fetchCommand    `cmd:"" help:"Fetch libraries and weights ahead of time, and print where they lie."`
+	Runtime  runtimeCommand  `cmd:"" help:"Tell and change what runs for container images."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	Train      trainCommand      `cmd:"" hidden:"" help:"Run the built-in algorithm on a job's folder (started by the server)."`
@@ -68,7 +71,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		kong.UsageOnError(),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
-		kong.Vars{"data": defaultData(), "cache": defaultCache(), "demo": defaultData() + "-demo", "fetchable": strings.Join(fetchable(), ", ")},
+		kong.Vars{"data": defaultData(), "cache": defaultCache(), "demo": defaultData() + "-demo", "fetchable": strings.Join(fetchable(), ", "), "recipes": strings.Join(runtimes.Recipes(), ", ")},
 	)
 	if err != nil {
 		panic(err) // the command line above is malformed

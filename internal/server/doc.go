@@ -10,6 +10,7 @@
 //	DATA/runner/       what the process runner knows of its work
 //	DATA/jobs/NAME/    a training job: its folder and its log
 //	DATA/staging/      data of channels, shared by jobs
+//	DATA/runtimes.json interpreters that the user added as runtimes
 //	DATA/models/       unpacked models, shared by instances
 //	DATA/endpoints/    an endpoint's instances: sockets and logs
 //

@@ -31,6 +31,9 @@ type Options struct {
 	// Provider brings what work needs before it can start.
 	Provider Provider
 
+	// Images find what runs for container images; nil: the runtimes of Data.
+	Images sagemaker.Images
+
 	// Runner replaces the process runner; tests set it.
 	Runner func(onChange func(id string)) (runner.Runner, error)
 

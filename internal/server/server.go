@@ -19,6 +19,7 @@ import (
 	"github.com/musher/musher/internal/front"
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/runner/process"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/serve"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/iam"
@@ -74,6 +75,11 @@ func Open(ctx context.Context, opts Options) (s *Server, err error) {
 	}()
 	if err := s.takeFolder(); err != nil {
 		return s, err
+	}
+	if s.opts.Images == nil {
+		if s.opts.Images, err = runtimes.Open(s.opts.Data, runtimes.Options{Cache: opts.Cache}); err != nil {
+			return s, err
+		}
 	}
 	if s.listener, err = net.Listen("tcp", opts.Listen); err != nil {
 		return s, fmt.Errorf("cannot listen on %s: %w (is another server running? choose a port with --listen)", opts.Listen, err)
