@@ -5,6 +5,7 @@
 //	go run ./bench/hpo                        # the Bayesian sampler, one trial at a time
 //	go run ./bench/hpo -parallel 4            # four trials always running
 //	go run ./bench/hpo -peer python3          # beside it Optuna's samplers, same functions and seeds
+//	go run ./bench/hpo -curves                # Hyperband, ASHA and early stopping: epochs to Random's best loss
 //
 // Figures are medians over seeds of the simple regret: the value, without noise,
 // of the trial that looked best, less the minimum. Each seed moves and turns the
@@ -39,6 +40,7 @@ type options struct {
 	surface  string
 	python   string
 	samplers []string
+	curves   bool
 }
 
 func main() {
@@ -63,6 +65,7 @@ func parseFlags() (options, error) {
 	flag.IntVar(&o.jobs, "jobs", 1, "runs at a time")
 	flag.StringVar(&o.surface, "surface", "", "digits_surface.json; default: below $MUSHER_SHARED, where that is set")
 	flag.StringVar(&o.python, "peer", "", "a Python with Optuna (and PyTorch, for GP), to run that as well")
+	flag.BoolVar(&o.curves, "curves", false, "measure the rules that stop trials, on made-up learning curves")
 	flag.Parse()
 	o.samplers = strings.Split(*samplers, ",")
 	if shared := os.Getenv("MUSHER_SHARED"); o.surface == "" && shared != "" {
@@ -77,6 +80,9 @@ func parseFlags() (options, error) {
 }
 
 func bench(o options) error {
+	if o.curves {
+		return benchCurves(o.seeds, o.first)
+	}
 	functions, err := selected(o)
 	if err != nil {
 		return err

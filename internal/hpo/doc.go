@@ -1,7 +1,8 @@
 // Package hpo decides which hyperparameters to try next.
 //
-// It is pure: a Space and the trials so far go in, the next trials come out.
-// Nothing runs here, nothing is stored, and no clock is read.
+// It is pure: a Space and the trials so far go in, the next trials come out, and
+// which of the running ones shall stop. Nothing runs here, nothing is stored, and
+// no clock is read.
 //
 //	s, err := hpo.New(hpo.Bayesian, space, hpo.Minimize, seed)
 //	next, err := s.Suggest(history, 3) // three to run side by side
@@ -78,10 +79,30 @@
 // objective's process never sees a made-up value. No point is suggested twice
 // while there is another.
 //
+// # Stopping trials
+//
+// A Stopper looks at what the trials have reported of their objective while they
+// run, and says which need not go on. Like a Suggester it sees nothing but the
+// history, so a restart changes none of its decisions; and it may be asked at any
+// time: an answer that was lost is given again.
+//
+// Median is the rule of SageMaker's early stopping. Halving is asynchronous
+// successive halving in the variant that stops trials and never pauses one
+// (Li et al., "A system for massively parallel hyperparameter tuning", 2020;
+// Tiao et al., "Model-based asynchronous hyperparameter and neural architecture
+// search", 2020). A report is one unit of resource. At the rungs Min, 3·Min,
+// 9·Min … a trial is compared with all that got as far; it goes on while it is
+// among the best third. A trial that passed early, when there were few to compare
+// with, is compared anew as others come, until it reaches its next rung.
+//
+// One implementation serves both names. ASHA is one bracket: all trials are first
+// compared at Min. Hyperband hedges against early reports that mislead: its
+// brackets begin at Min, 3·Min, … and at Max, in the shares that Li et al.
+// ("Hyperband", 2018) give them, and only trials of one bracket are compared. The
+// values come from Random, as on SageMaker; any other Suggester would fit.
+//
 // # What comes next
 //
 // A strategy is one Suggester; New is the only place that lists them. A tree of
-// Parzen estimators fits this interface as it is. Hyperband and ASHA also decide
-// how long a trial may run: they need the epochs reached in Trial and a budget
-// in the answer, beside which any Suggester can choose the values.
+// Parzen estimators fits this interface as it is.
 package hpo

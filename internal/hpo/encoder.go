@@ -3,6 +3,7 @@ package hpo
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/musher/musher/internal/hpo/internal/gp"
 )
@@ -49,7 +50,8 @@ func newEncoder(axes []axis) encoder {
 const geometricRatio = 8
 
 // numberLine places three or more categories that are all finite numbers on
-// [0, 1]; it is nil for others.
+// [0, 1]; it is nil for others. Some clients send a number as JSON text, so
+// quotes around it do not count.
 func numberLine(values []string) []float64 {
 	if len(values) < 3 {
 		return nil
@@ -57,7 +59,7 @@ func numberLine(values []string) []float64 {
 	line := Param{Kind: Continuous, Min: math.Inf(1), Max: math.Inf(-1), Scaling: Linear}
 	places := make([]float64, len(values))
 	for i, text := range values {
-		v, err := strconv.ParseFloat(text, 64)
+		v, err := strconv.ParseFloat(strings.Trim(text, `"`), 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil
 		}

@@ -25,6 +25,7 @@ type Trial struct {
 	Values    map[string]string // as the training job gets them; names outside the space are ignored
 	Objective float64           // meaningful when Done
 	State     State
+	Reports   []float64 // the objective as it was reported, one after another; only a Stopper reads them
 }
 
 // Goal is the direction of the objective.
@@ -37,10 +38,14 @@ const (
 )
 
 // The names are SageMaker's HyperParameterTuningJobStrategyType.
+// ASHA is ours:
+// Hyperband with a single bracket.
 const (
-	Bayesian = "Bayesian"
-	Random   = "Random"
-	Grid     = "Grid"
+	Bayesian  = "Bayesian"
+	Random    = "Random"
+	Grid      = "Grid"
+	Hyperband = "Hyperband"
+	ASHA      = "ASHA"
 )
 
 // Suggester proposes the trials to run next.
@@ -73,10 +78,10 @@ func New(strategy string, space Space, goal Goal, seed int64) (Suggester, error)
 	switch strategy {
 	case Bayesian:
 		return newBayes(axes, goal, uint64(seed)), nil
-	case Random:
+	case Random, Hyperband, ASHA: // a Stopper is what makes them differ
 		return randomSearch{axes: axes, seed: uint64(seed)}, nil
 	case Grid:
 		return newGrid(axes)
 	}
-	return nil, fmt.Errorf("hpo: strategy %q is not one of Bayesian, Random, Grid", strategy)
+	return nil, fmt.Errorf("hpo: strategy %q is not one of Bayesian, Random, Grid, Hyperband, ASHA", strategy)
 }

@@ -168,6 +168,7 @@ func TestNumberLine(t *testing.T) {
 		{[]string{"1", "2"}, nil},
 		{[]string{"sgd", "1", "2"}, nil},
 		{[]string{"inf", "1", "2"}, nil},
+		{[]string{`"0"`, `"1"`, `"2"`}, []float64{0, 0.5, 1}},
 	}
 	for _, tt := range tests {
 		got := numberLine(tt.values)

@@ -250,7 +250,7 @@ func TestNewRefuses(t *testing.T) {
 		goal     Goal
 		want     string
 	}{
-		{"Hyperband", colours, Minimize, `"Hyperband"`},
+		{"Astrology", colours, Minimize, `"Hyperband"`},
 		{Random, colours, "Best", `"Best"`},
 		{Random, nil, Minimize, "no hyperparameter"},
 		{Grid, lossSpace, Minimize, `"rate" is Continuous`},
