@@ -250,7 +250,7 @@ func TestNewRefuses(t *testing.T) {
 		goal     Goal
 		want     string
 	}{
-		{"Astrology", colours, Minimize, `"Hyperband"`},
+		{"Astrology", colours, Minimize, `"Astrology"`},
 		{Random, colours, "Best", `"Best"`},
 		{Random, nil, Minimize, "no hyperparameter"},
 		{Grid, lossSpace, Minimize, `"rate" is Continuous`},
