@@ -30,6 +30,7 @@ var codecs = map[string]codec{
 	ProtocolRESTJSON: restCodec{jsonBody{}},
 	ProtocolRESTXML:  restCodec{xmlBody{}},
 	ProtocolQuery:    queryCodec{},
+	ProtocolCBOR:     cborCodec{},
 }
 
 func (m *ServiceModel) codec() codec { return codecs[m.Protocol] }

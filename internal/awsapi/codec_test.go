@@ -245,7 +245,7 @@ func TestErrorsReachTheClient(t *testing.T) {
 				t.Fatalf("%s %s: %v", protocol, name, err)
 			}
 			status := want.status
-			if protocol == ProtocolJSON && name == "denied" {
+			if (protocol == ProtocolJSON || protocol == ProtocolCBOR) && name == "denied" {
 				status = 400
 			}
 			if commonOr(e.Code) != want.code || e.Status != status {

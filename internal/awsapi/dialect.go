@@ -118,11 +118,11 @@ func (m *ServiceModel) dialect(common string) string {
 	}
 }
 
-// commonStatus: services that speak json answer 400 to whatever the caller did
+// commonStatus: services that speak json or CBOR answer 400 to whatever the caller did
 // wrong, the others tell apart.
 func (m *ServiceModel) commonStatus(common string) int {
 	status := statuses[common]
-	if m.Protocol == ProtocolJSON && status == 403 {
+	if !m.isREST() && m.Protocol != ProtocolQuery && status == 403 {
 		return http.StatusBadRequest
 	}
 	if common == "InvalidAction" && m.Protocol == ProtocolRESTJSON {
@@ -135,15 +135,35 @@ func (m *ServiceModel) commonStatus(common string) int {
 // have the error in their model, under one of two names.
 func validationError(m *ServiceModel, f *faults) *Error {
 	code := "ValidationException"
-	if m.Protocol == ProtocolQuery || m.compiled().errors["ValidationError"] != nil {
+	if m.speaksQuery() || m.compiled().errors["ValidationError"] != nil {
 		code = "ValidationError"
 	}
 	return Errorf(code, "%s", f.message()).WithStatus(http.StatusBadRequest)
 }
 
+// queryError names an error as the query protocol does, for clients that have
+// left that protocol and still show its codes: "CODE;Sender".
+func queryError(m *ServiceModel, e *Error) string {
+	code := e.Code
+	if modelled := m.compiled().errors[code]; modelled != nil {
+		code = modelled.Code
+	} else if common, ok := commonCode[code]; ok {
+		code = common
+	}
+	return code + ";" + side(e.Status)
+}
+
+// side says whose fault a status tells of, in the query protocol's words.
+func side(status int) string {
+	if status >= 500 {
+		return "Receiver"
+	}
+	return "Sender"
+}
+
 // unsupported says honestly that an operation is missing here.
 func unsupported(m *ServiceModel, op string) *Error {
-	return Errorf("InvalidAction", "Musher does not support %s:%s yet", m.SigningName, op)
+	return Errorf("InvalidAction", "Musher does not support %s yet", m.Action(op))
 }
 
 // unknown is for operations that the real service does not have either.
@@ -164,6 +184,8 @@ func stranger(r *http.Request, service string) *ServiceModel {
 	switch {
 	case r.Header.Get("X-Amz-Target") != "":
 		m.Protocol = ProtocolJSON
+	case r.Header.Get("Smithy-Protocol") != "":
+		m.Protocol = ProtocolCBOR
 	case isForm(r) || strings.Contains(r.URL.RawQuery, "Action="):
 		m.Protocol = ProtocolQuery
 	}

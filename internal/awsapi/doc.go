@@ -23,9 +23,10 @@
 //     for S3 (signature.go, sigv4.go, sigv2.go, chunked.go).
 //   - That a body is what its sender declared (body.go): a handler which
 //     stores only what ends in io.EOF never stores a damaged body.
-//   - The protocols (json.go, rest.go with json.go or xml.go, query.go), each
-//     a codec that works from plans compiled once from the struct tags of the
-//     generated types (plan.go).
+//   - The protocols (json.go, cbor.go, rest.go with json.go or xml.go,
+//     query.go), each a codec that works from plans compiled once from the
+//     struct tags of the generated types (plan.go). Where clients of different
+//     ages speak different protocols to one service, each request decides.
 //   - Validation in the services' own words (validate.go), and what the same
 //     refusal is called in each protocol (dialect.go).
 //

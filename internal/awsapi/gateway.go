@@ -1,6 +1,8 @@
 package awsapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -37,6 +39,7 @@ type Config struct {
 type Gateway struct {
 	cfg      Config
 	services []*Service
+	faces    []*face
 	keys     keyCache
 }
 
@@ -55,10 +58,14 @@ func NewGateway(cfg Config, services ...*Service) *Gateway {
 	if cfg.Region == "" {
 		cfg.Region = "us-east-1"
 	}
+	g := &Gateway{cfg: cfg, services: services}
 	for _, s := range services {
-		s.model.compiled()
+		for _, m := range s.faces {
+			m.compiled()
+			g.faces = append(g.faces, &face{s, m})
+		}
 	}
-	return &Gateway{cfg: cfg, services: services}
+	return g
 }
 
 // chain is what happens to a request, in order. The request has its id
@@ -82,13 +89,14 @@ type call struct {
 	r     *http.Request
 	ctx   context.Context
 	req   *Request
-	model *ServiceModel
+	model *ServiceModel // of the target, or one that answers in its place
 	query []param
 	sig   *signature
 	target
 	handler *handler
 
 	body    []byte // of operations that do not stream
+	signed  []byte // the same as it was sent, maybe compressed
 	hasBody bool
 	form    []param
 	stream  io.Reader
@@ -145,8 +153,8 @@ func (g *Gateway) run(c *call) (err error) {
 func (g *Gateway) route(c *call) error {
 	c.query = parseQuery(c.r.URL.RawQuery)
 	sig, sigErr := parseSignature(c.r, c.query)
-	svc := g.chooseService(c.r, c.query, sig)
-	if svc == nil {
+	f := g.chooseFace(c.r, c.query, sig)
+	if f == nil {
 		name := "this service"
 		if sig != nil {
 			name = clip(sig.service)
@@ -154,9 +162,9 @@ func (g *Gateway) route(c *call) error {
 		c.model = stranger(c.r, name)
 		return Errorf("InvalidAction", "Musher does not serve %s", name)
 	}
-	c.model, c.sig = svc.model, sig
-	c.req.Service = svc.model.Name
-	if svc.model.isS3() {
+	c.model, c.sig = f.model, sig
+	c.req.Service = f.model.Name
+	if f.model.isS3() {
 		c.req.ID = s3RequestID(c.req.ID)
 	}
 	if sigErr != nil {
@@ -165,15 +173,15 @@ func (g *Gateway) route(c *call) error {
 	if sig != nil && sig.region != "" {
 		c.req.Region = sig.region
 	}
-	if svc.model.Protocol == ProtocolQuery {
+	if f.model.Protocol == ProtocolQuery {
 		if err := g.readForm(c); err != nil {
 			return err
 		}
 	}
-	c.target = route(svc, c.r, c.query, c.form)
+	c.target = route(f, c.r, c.query, c.form)
 	if c.op != nil {
 		c.req.Operation = c.op.Name
-		c.handler = svc.handlers[c.op.Name]
+		c.handler = f.service.handlers[c.op.Name]
 		if c.handler == nil {
 			c.refusal = unsupported(c.model, c.op.Name)
 		}
@@ -203,8 +211,38 @@ func (g *Gateway) readBody(c *call, from io.Reader) error {
 	if int64(len(b)) > g.cfg.MaxBody {
 		return g.tooLarge()
 	}
-	c.body, c.hasBody = b, true
+	c.body, c.signed, c.hasBody = b, b, true
+	if c.model.isREST() { // there, the encoding is the content's own
+		return nil
+	}
+	c.body, err = g.decompress(c.r.Header.Get("Content-Encoding"), b)
+	if err != nil {
+		return inputError(c.model, err)
+	}
 	return nil
+}
+
+// decompress undoes the compression that clients apply to large requests.
+func (g *Gateway) decompress(encoding string, b []byte) ([]byte, error) {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity":
+		return b, nil
+	case "gzip":
+	default:
+		return nil, &syntaxError{"the body's encoding is " + clip(encoding) + ": send it as gzip, or as it is"}
+	}
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, &syntaxError{"the body is not gzip: " + err.Error()}
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, g.cfg.MaxBody+1))
+	if err != nil {
+		return nil, &syntaxError{"the body is not gzip: " + err.Error()}
+	}
+	if int64(len(plain)) > g.cfg.MaxBody {
+		return nil, g.tooLarge()
+	}
+	return plain, nil
 }
 
 func (g *Gateway) tooLarge() *Error {
@@ -273,7 +311,7 @@ func (g *Gateway) signedPayload(c *call) (string, error) {
 				return "", err
 			}
 		}
-		sum := sha256.Sum256(c.body)
+		sum := sha256.Sum256(c.signed)
 		return hex.EncodeToString(sum[:]), nil
 	}
 	payload := c.r.Header.Get("X-Amz-Content-Sha256")
@@ -395,6 +433,9 @@ func (g *Gateway) fail(c *call, err error) string {
 		e.Fields = append(e.Fields[:len(e.Fields):len(e.Fields)], ErrorField{"Resource", c.r.URL.Path})
 	}
 	a := c.model.codec().encodeError(c.model, e, c.req.ID)
+	if c.model.speaksQuery() && c.r.Header.Get("X-Amzn-Query-Mode") == "true" {
+		a.header.Set("X-Amzn-Query-Error", queryError(c.model, e))
+	}
 	for name, values := range e.Header {
 		a.header[name] = values
 	}

@@ -84,27 +84,7 @@ func readJSONError(a *message) *Error {
 	d := json.NewDecoder(bytes.NewReader(a.body))
 	d.UseNumber()
 	_ = d.Decode(&members) // an answer that is not JSON still has a status
-	code := a.header.Get("X-Amzn-ErrorType")
-	for _, k := range []string{"__type", "code", "Code"} {
-		if s, ok := members[k].(string); ok && code == "" {
-			code = s
-		}
-	}
-	code, _, _ = strings.Cut(code, ":")
-	if _, after, ok := strings.Cut(code, "#"); ok {
-		code = after
-	}
-	e := &Error{Code: code, Status: a.status, Header: a.header}
-	for k, v := range members {
-		switch strings.ToLower(k) {
-		case "__type", "code":
-		case "message":
-			e.Message, _ = v.(string)
-		default:
-			e.Fields = append(e.Fields, ErrorField{k, v})
-		}
-	}
-	return e
+	return documentError(a, a.header.Get("X-Amzn-ErrorType"), members)
 }
 
 // jsonBody reads and writes JSON documents; rest.go uses it for bodies.
@@ -119,7 +99,7 @@ func (jsonBody) decode(body []byte, _ *field, p *structPlan, fields []*field, ds
 	if err != nil {
 		return err
 	}
-	return bindJSONStruct(p, fields, dst, doc, f)
+	return bindStruct(jsonScalars{}, fields, dst, doc, f)
 }
 
 func (jsonBody) encode(_ *operation, _ *field, p *structPlan, fields []*field, v reflect.Value) []byte {
@@ -162,24 +142,6 @@ func parseJSON(body []byte) (map[string]any, error) {
 	return object, nil
 }
 
-func bindJSONStruct(p *structPlan, fields []*field, dst reflect.Value, doc map[string]any, f *faults) error {
-	for _, m := range fields {
-		x := doc[m.wire]
-		if x == nil {
-			if m.required && plain(m) {
-				f.missing(m)
-			}
-			continue
-		}
-		f.enter(m)
-		if err := bindJSON(m.shape, allocate(dst.Field(m.index)), x, f); err != nil {
-			return err
-		}
-		f.leave()
-	}
-	return nil
-}
-
 // The services name the token that they found, not the type.
 func jsonToken(x any) string {
 	switch v := x.(type) {
@@ -208,18 +170,15 @@ func jsonMismatch(x any, want string) error {
 	return &syntaxError{jsonToken(x) + " can not be converted to " + want}
 }
 
-func bindJSON(s *shape, dst reflect.Value, x any, f *faults) error {
+// jsonScalars is the notation of JSON.
+type jsonScalars struct{}
+
+func (jsonScalars) unexpected(x any) error {
+	return &syntaxError{"Unexpected token received from parser: " + jsonToken(x)}
+}
+
+func (jsonScalars) bind(s *shape, dst reflect.Value, x any) error {
 	switch s.kind {
-	case kindStruct:
-		doc, ok := x.(map[string]any)
-		if !ok {
-			return &syntaxError{"Unexpected token received from parser: " + jsonToken(x)}
-		}
-		return bindJSONStruct(s.fields, s.fields.fields, dst, doc, f)
-	case kindList:
-		return bindJSONList(s, dst, x, f)
-	case kindMap:
-		return bindJSONMap(s, dst, x, f)
 	case kindString:
 		text, ok := x.(string)
 		if !ok {
@@ -250,46 +209,6 @@ func bindJSON(s *shape, dst reflect.Value, x any, f *faults) error {
 		dst.SetBytes(b)
 	default:
 		return fmt.Errorf("a stream cannot be inside JSON")
-	}
-	return nil
-}
-
-func bindJSONList(s *shape, dst reflect.Value, x any, f *faults) error {
-	items, ok := x.([]any)
-	if !ok {
-		return &syntaxError{"Unexpected token received from parser: " + jsonToken(x)}
-	}
-	dst.Set(reflect.MakeSlice(dst.Type(), len(items), len(items)))
-	for i, item := range items {
-		if item == nil {
-			continue // a nil structure is found by the validation
-		}
-		f.push(strconv.Itoa(i+1), "member")
-		if err := bindJSON(s.elem, allocate(dst.Index(i)), item, f); err != nil {
-			return err
-		}
-		f.pop(2)
-	}
-	return nil
-}
-
-func bindJSONMap(s *shape, dst reflect.Value, x any, f *faults) error {
-	entries, ok := x.(map[string]any)
-	if !ok {
-		return &syntaxError{"Unexpected token received from parser: " + jsonToken(x)}
-	}
-	dst.Set(reflect.MakeMapWithSize(dst.Type(), len(entries)))
-	for k, item := range entries {
-		if item == nil {
-			continue
-		}
-		value := reflect.New(dst.Type().Elem()).Elem()
-		f.push(k, "member")
-		if err := bindJSON(s.elem, allocate(value), item, f); err != nil {
-			return err
-		}
-		f.pop(2)
-		dst.SetMapIndex(reflect.ValueOf(k), value)
 	}
 	return nil
 }

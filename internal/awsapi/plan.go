@@ -146,7 +146,7 @@ func compileModel(m *ServiceModel) *modelIndex {
 		ops: map[string]*operation{}, known: map[string]bool{},
 		subs: map[string]bool{}, errors: map[string]*ErrorModel{},
 	}
-	rest := m.Protocol == ProtocolRESTJSON || m.Protocol == ProtocolRESTXML
+	rest := m.isREST()
 	for i := range m.Operations {
 		om := &m.Operations[i]
 		op := &operation{OperationModel: om, model: m, in: c.structure(om.Input), out: c.structure(om.Output)}

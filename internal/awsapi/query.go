@@ -38,11 +38,7 @@ func (queryCodec) encodeOutput(op *operation, out reflect.Value, requestID strin
 func (queryCodec) encodeError(m *ServiceModel, e *Error, requestID string) *message {
 	a := newMessage(e.Status, "text/xml")
 	b := fmt.Appendf(nil, `<ErrorResponse xmlns="%s"><Error>`, m.XMLNamespace)
-	side := "Sender"
-	if e.Status >= 500 {
-		side = "Receiver"
-	}
-	b = appendXMLElement(b, "Type", side)
+	b = appendXMLElement(b, "Type", side(e.Status))
 	b = appendXMLElement(b, "Code", e.Code)
 	b = appendXMLElement(b, "Message", e.Message)
 	for _, x := range e.Fields {

@@ -6,47 +6,58 @@ import (
 	"strings"
 )
 
-// target is where a request goes: a service, an operation, and what the path
-// said. refusal is set, in place of op, where there is no such operation.
+// target is where a request goes: a service in one of its protocols, an
+// operation, and what the path said. refusal is set, in place of op, where
+// there is no such operation.
 type target struct {
-	service *Service
+	*face
 	op      *operation
 	vars    map[string]string
 	bucket  string // of a virtual-hosted request
 	refusal *Error
 }
 
-// chooseService finds the service that a request is for. All of them share a
-// port, so the credential scope decides; unsigned requests go by what else
-// they show, and to S3 in doubt.
-func (g *Gateway) chooseService(r *http.Request, query []param, s *signature) *Service {
+// face is a service as one of its protocols shows it.
+type face struct {
+	service *Service
+	model   *ServiceModel
+}
+
+// chooseFace finds the service that a request is for, and the protocol that it
+// is in. All services share a port, so the credential scope decides; unsigned
+// requests go by what else they show, and to S3 in doubt.
+func (g *Gateway) chooseFace(r *http.Request, query []param, s *signature) *face {
+	choose := func(fits func(*ServiceModel) bool) *face { return pick(g.faces, r, query, fits) }
 	if s != nil {
-		return pick(g.services, r, query, func(m *ServiceModel) bool { return m.SigningName == s.service })
+		return choose(func(m *ServiceModel) bool { return m.SigningName == s.service })
 	}
-	if t := r.Header.Get("X-Amz-Target"); t != "" {
-		return pick(g.services, r, query, func(m *ServiceModel) bool { return claims(m, r, query) && m.Protocol == ProtocolJSON })
+	if r.Header.Get("X-Amz-Target") != "" || r.Header.Get("Smithy-Protocol") != "" {
+		return choose(func(m *ServiceModel) bool {
+			return (m.Protocol == ProtocolJSON || m.Protocol == ProtocolCBOR) && claims(m, r, query)
+		})
 	}
 	host := hostName(r.Host)
-	for _, svc := range g.services {
-		if e := svc.model.Endpoint; !svc.model.isS3() && e != "" && strings.HasPrefix(host, e+".") {
-			return svc
-		}
+	byHost := choose(func(m *ServiceModel) bool {
+		return !m.isS3() && m.Endpoint != "" && strings.HasPrefix(host, m.Endpoint+".")
+	})
+	if byHost != nil {
+		return byHost
 	}
 	if a, ok := lookup(query, "Action"); ok {
-		if svc := pick(g.services, r, query, func(m *ServiceModel) bool { return m.Protocol == ProtocolQuery && m.has(a) }); svc != nil {
-			return svc
+		if f := choose(func(m *ServiceModel) bool { return m.Protocol == ProtocolQuery && m.has(a) }); f != nil {
+			return f
 		}
 	}
 	if isForm(r) && r.Method == http.MethodPost && r.URL.Path == "/" {
-		if svc := pick(g.services, r, query, func(m *ServiceModel) bool { return m.Protocol == ProtocolQuery }); svc != nil {
-			return svc
+		if f := choose(func(m *ServiceModel) bool { return m.Protocol == ProtocolQuery }); f != nil {
+			return f
 		}
 	}
 	rest := func(m *ServiceModel) bool { return m.Protocol == ProtocolRESTJSON && claims(m, r, query) }
-	if svc := pick(g.services, r, query, rest); svc != nil {
-		return svc
+	if f := choose(rest); f != nil {
+		return f
 	}
-	return pick(g.services, r, query, (*ServiceModel).isS3)
+	return choose((*ServiceModel).isS3)
 }
 
 // has tells whether the real service has an operation.
@@ -55,19 +66,19 @@ func (m *ServiceModel) has(op string) bool {
 	return x.ops[op] != nil || x.known[op]
 }
 
-// pick returns the first service that fits and claims the request, or else the
+// pick returns the first face that fits and claims the request, or else the
 // first that fits: SageMaker and its runtime share a signing name.
-func pick(services []*Service, r *http.Request, query []param, fits func(*ServiceModel) bool) *Service {
-	var first *Service
-	for _, svc := range services {
-		if !fits(svc.model) {
+func pick(faces []*face, r *http.Request, query []param, fits func(*ServiceModel) bool) *face {
+	var first *face
+	for _, f := range faces {
+		if !fits(f.model) {
 			continue
 		}
-		if claims(svc.model, r, query) {
-			return svc
+		if claims(f.model, r, query) {
+			return f
 		}
 		if first == nil {
-			first = svc
+			first = f
 		}
 	}
 	return first
@@ -80,6 +91,8 @@ func claims(m *ServiceModel, r *http.Request, query []param) bool {
 		return true
 	case m.Protocol == ProtocolJSON:
 		return strings.HasPrefix(r.Header.Get("X-Amz-Target"), m.TargetPrefix+".")
+	case m.Protocol == ProtocolCBOR:
+		return r.Header.Get("Smithy-Protocol") == cborProtocol && strings.HasPrefix(r.URL.Path, cborPath(m))
 	}
 	t, _ := matchREST(m, r.Method, r.URL.EscapedPath(), query, r.Header)
 	return t != nil
@@ -87,10 +100,12 @@ func claims(m *ServiceModel, r *http.Request, query []param) bool {
 
 // route finds the operation. form holds the body's parameters where the
 // service speaks the query protocol.
-func route(svc *Service, r *http.Request, query, form []param) target {
-	t := target{service: svc}
-	m := svc.model
+func route(f *face, r *http.Request, query, form []param) target {
+	t := target{face: f}
+	m := f.model
 	switch m.Protocol {
+	case ProtocolCBOR:
+		t.named(clip(strings.TrimPrefix(r.URL.Path, cborPath(m))))
 	case ProtocolJSON:
 		name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), m.TargetPrefix+".")
 		if !ok {
@@ -111,7 +126,7 @@ func route(svc *Service, r *http.Request, query, form []param) target {
 }
 
 func (t *target) named(name string) {
-	m := t.service.model
+	m := t.model
 	t.op = m.operation(name)
 	switch {
 	case t.op != nil:
@@ -123,7 +138,7 @@ func (t *target) named(name string) {
 }
 
 func (t *target) rest(r *http.Request, query []param) {
-	m := t.service.model
+	m := t.model
 	path := r.URL.EscapedPath()
 	if m.isS3() {
 		if t.bucket = bucketOf(r.Host); t.bucket != "" {

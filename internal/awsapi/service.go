@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 )
 
@@ -13,6 +14,7 @@ const (
 	ProtocolRESTJSON = "rest-json"
 	ProtocolRESTXML  = "rest-xml"
 	ProtocolQuery    = "query"
+	ProtocolCBOR     = "smithy-rpc-v2-cbor"
 )
 
 // ServiceModel is what the generator knows of one AWS service: its
@@ -22,10 +24,14 @@ const (
 type ServiceModel struct {
 	Name         string // what Invoke and the routing call it: "sagemaker-runtime"
 	Endpoint     string // first label of the service's own host name: "runtime.sagemaker"
-	SigningName  string // service part of a SigV4 credential scope, and the prefix of IAM actions
+	SigningName  string // service part of a SigV4 credential scope
+	ActionPrefix string // of IAM actions, where it is not SigningName
 	Protocol     string // one of the Protocol constants
+	// Also are further protocols that the service is spoken to in; each request
+	// decides. They are tried in this order, so query, which takes any, is last.
+	Also         []string
 	JSONVersion  string // "1.0" or "1.1", protocol json only
-	TargetPrefix string // of X-Amz-Target, protocol json only
+	TargetPrefix string // of X-Amz-Target, or the service in CBOR's paths
 	APIVersion   string // "2010-05-08"
 	XMLNamespace string // of XML answers
 
@@ -36,6 +42,37 @@ type ServiceModel struct {
 
 	once  sync.Once
 	index *modelIndex
+}
+
+// faces are the model as the clients of each of its protocols see it: itself,
+// and copies that differ in their protocol.
+func (m *ServiceModel) faces() []*ServiceModel {
+	all := []*ServiceModel{m}
+	for _, protocol := range m.Also {
+		all = append(all, &ServiceModel{
+			Name: m.Name, Endpoint: m.Endpoint, SigningName: m.SigningName, ActionPrefix: m.ActionPrefix,
+			Protocol: protocol, Also: m.Also, JSONVersion: m.JSONVersion, TargetPrefix: m.TargetPrefix,
+			APIVersion: m.APIVersion, XMLNamespace: m.XMLNamespace,
+			Operations: m.Operations, Unsupported: m.Unsupported, Errors: m.Errors, Enums: m.Enums,
+		})
+	}
+	return all
+}
+
+// speaksQuery tells whether clients of the query protocol know the service:
+// its errors keep the names that they had there.
+func (m *ServiceModel) speaksQuery() bool {
+	return m.Protocol == ProtocolQuery || slices.Contains(m.Also, ProtocolQuery)
+}
+
+// isREST tells whether operations have methods and paths of their own.
+func (m *ServiceModel) isREST() bool {
+	return m.Protocol == ProtocolRESTJSON || m.Protocol == ProtocolRESTXML
+}
+
+// Action is the IAM action of an operation.
+func (m *ServiceModel) Action(operation string) string {
+	return firstOf(m.ActionPrefix, m.SigningName) + ":" + operation
 }
 
 // OperationModel describes one supported operation.
@@ -76,6 +113,7 @@ type Permission struct {
 // Service binds handlers to a model.
 type Service struct {
 	model    *ServiceModel
+	faces    []*ServiceModel // one for each of its protocols, model first
 	handlers map[string]*handler
 }
 
@@ -90,7 +128,7 @@ type handler struct {
 // NewService returns a service without handlers. Operations that never get a
 // handler answer that they are not supported.
 func NewService(m *ServiceModel) *Service {
-	return &Service{model: m, handlers: map[string]*handler{}}
+	return &Service{model: m, faces: m.faces(), handlers: map[string]*handler{}}
 }
 
 // Model is the model that the service was made from.
@@ -127,7 +165,7 @@ func Handle[In, Out any](s *Service, op string, h func(ctx context.Context, in *
 			return out, nil
 		},
 		access: func(*Request, any) []Permission {
-			return []Permission{{Action: s.model.SigningName + ":" + op, Resource: "*"}}
+			return []Permission{{Action: s.model.Action(op), Resource: "*"}}
 		},
 	}
 	for _, opt := range opts {

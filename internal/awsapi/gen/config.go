@@ -14,6 +14,7 @@ type serviceConfig struct {
 	unwrapped  map[string]bool
 	open       map[string]bool
 	max        map[string]float64
+	actions    string
 }
 
 func parseServices(text string) ([]*serviceConfig, error) {
@@ -54,6 +55,8 @@ func (c *serviceConfig) set(verb string, args []string) error {
 		c.roots[args[0]] = args[1]
 	case verb == "unwrapped" && len(args) == 1:
 		c.unwrapped[args[0]] = true
+	case verb == "actions" && len(args) == 1:
+		c.actions = args[0]
 	case verb == "open" && len(args) == 1:
 		c.open[args[0]] = true
 	case verb == "max" && len(args) == 2:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -319,11 +320,12 @@ func quoteTag(tag string) string {
 
 func (e *emitter) model() {
 	md := e.m.Metadata
+	protocol, also := protocols(md)
 	fmt.Fprintf(&e.b, "// Model describes %s of version %s to the wire layer.\n", e.serviceConfig.model, md.APIVersion)
 	e.b.WriteString("var Model = &awsapi.ServiceModel{\n")
 	for _, f := range [][2]string{
 		{"Name", e.serviceConfig.model}, {"Endpoint", md.EndpointPrefix},
-		{"SigningName", first(md.SigningName, md.EndpointPrefix)}, {"Protocol", md.Protocol},
+		{"SigningName", first(md.SigningName, md.EndpointPrefix)}, {"ActionPrefix", e.actions}, {"Protocol", protocol},
 		{"JSONVersion", md.JSONVersion}, {"TargetPrefix", md.TargetPrefix},
 		{"APIVersion", md.APIVersion}, {"XMLNamespace", e.namespace()},
 	} {
@@ -331,11 +333,34 @@ func (e *emitter) model() {
 			fmt.Fprintf(&e.b, "%s: %q,\n", f[0], f[1])
 		}
 	}
+	if len(also) > 0 {
+		fmt.Fprintf(&e.b, "Also: %#v,\n", also)
+	}
 	e.operations()
 	e.unsupported()
 	e.errors()
 	e.enumerations()
 	e.b.WriteString("}\n\n")
+}
+
+// protocols puts those of a service in the order in which the wire layer looks
+// for them in a request: query last, which nothing in a request contradicts.
+func protocols(md metadata) (main string, also []string) {
+	if len(md.Protocols) == 0 {
+		return md.Protocol, nil
+	}
+	var all []string
+	for _, p := range []string{
+		awsapi.ProtocolJSON, awsapi.ProtocolRESTJSON, awsapi.ProtocolRESTXML, awsapi.ProtocolCBOR, awsapi.ProtocolQuery,
+	} {
+		if slices.Contains(md.Protocols, p) {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		return md.Protocol, nil // the wire layer will say that it does not speak it
+	}
+	return all[0], all[1:]
 }
 
 // namespace is the one that XML answers carry. S3's model has it only at its

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"go/format"
 	"os"
 	"path/filepath"
@@ -62,7 +63,7 @@ func generate(t *testing.T, config string) string {
 }
 
 func TestEmit(t *testing.T) {
-	const config = "service toys toy # a comment\nop Stop Put\nopen Free\nmax Int 7\nroot Put Root\nunwrapped Put\n"
+	const config = "service toys toy # a comment\nop Stop Put\nopen Free\nactions plays\nmax Int 7\nroot Put Root\nunwrapped Put\n"
 	code := generate(t, config)
 	for range 5 {
 		if generate(t, config) != code {
@@ -72,6 +73,7 @@ func TestEmit(t *testing.T) {
 	flat := strings.Join(strings.Fields(code), " ")
 	for _, want := range []string{
 		"package toys",
+		`SigningName: "toy", ActionPrefix: "plays",`,
 		`{Name: "Put", Method: "PUT", URI: "/{Name}/{Key+}?x", Status: 201, Input: reflect.TypeFor[PutInput](), Output: reflect.TypeFor[PutOutput](), Errors: []string{"Gone"}, ResultRoot: "Root", Unwrapped: true, Checksummed: true, ChecksumRequired: true, }`,
 		`{Name: "Other", Method: "GET", URI: "/other"},`,
 		`{Shape: "Gone", Code: "IsGone", Status: 410},`,
@@ -96,6 +98,20 @@ func TestEmit(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(code)
+	}
+}
+
+func TestProtocols(t *testing.T) {
+	for listed, want := range map[string]string{
+		"":                              "old []",
+		"smithy-rpc-v2-cbor json query": "json [smithy-rpc-v2-cbor query]",
+		"query":                         "query []",
+		"carrier-pigeon":                "old []",
+	} {
+		main, also := protocols(metadata{Protocol: "old", Protocols: strings.Fields(listed)})
+		if got := fmt.Sprint(main, " ", also); got != want {
+			t.Errorf("%q: %s, want %s", listed, got, want)
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type metadata struct {
 	EndpointPrefix string       `json:"endpointPrefix"`
 	JSONVersion    string       `json:"jsonVersion"`
 	Protocol       string       `json:"protocol"`
+	Protocols      []string     `json:"protocols"`
 	SigningName    string       `json:"signingName"`
 	TargetPrefix   string       `json:"targetPrefix"`
 	XMLNamespace   xmlNamespace `json:"xmlNamespace"`
