@@ -25,7 +25,7 @@ def install(job, package, log):
     if not package and not requirements:
         return None
     folder = os.path.join(job.base, "code-packages")
-    python, modules = _lay_over(folder)
+    python, modules = lay_over(folder)
     command = [python, "-m", "pip", "install"]
     command += ["."] if package else []
     command += ["-r", "requirements.txt"] if requirements else []
@@ -39,7 +39,7 @@ def install(job, package, log):
     return modules, os.path.join(folder, "bin")
 
 
-def _lay_over(folder):
+def lay_over(folder):
     """Makes the virtual environment, which takes no more than three files.
     Returns its interpreter and its folder of modules."""
     import json

@@ -1,8 +1,8 @@
 """A model server around a user's script: HTTP on a Unix socket, GET /ping and
 POST /invocations, with as many interpreters as asked for.
 
-    python -m musher_toolkit.serve --socket S --model DIR [--code DIR]
-        [--framework pytorch] [--workers N] [--load-seconds 240]
+    python -I -S start.py serve --socket S --model DIR [--code DIR]
+        [--packages DIR] [--framework pytorch] [--workers N] [--load-seconds 240]
 
 This process is the dispatcher. It runs none of the user's code, so nothing that
 the script does can stop it:
@@ -25,6 +25,7 @@ in between. SIGTERM lets what is under way finish.
 import argparse
 import array
 import collections
+import glob
 import os
 import selectors
 import signal
@@ -33,17 +34,18 @@ import subprocess
 import sys
 import time
 
-from . import serve_http
+from musher_toolkit import serve_http
 
 MAX_WAITING = 1000  # requests in line
 DRAIN_SECONDS = 25  # of the 30 between SIGTERM and SIGKILL
 LONGEST_DELAY = 30
 
+START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 ADDRESS = "/opt/ml/model"  # where the cloud's images have the model
 
 
-def main(argv):
-    options = parse(argv)
+def main():
+    options = parse(sys.argv[2:])
     listener = listen(options.socket)
     server = Server(options, listener)
     try:
@@ -57,10 +59,11 @@ def parse(argv):
     """Reads the command line, and the variables that the inference toolkits
     read: those are the user's."""
     env = os.environ.get
-    p = argparse.ArgumentParser(prog="musher_toolkit.serve")
+    p = argparse.ArgumentParser(prog="serve")
     p.add_argument("--socket", required=True)
     p.add_argument("--model", required=True)
     p.add_argument("--code")
+    p.add_argument("--packages")
     p.add_argument("--framework", default="base")
     p.add_argument("--workers", type=int, default=1)
     p.add_argument("--load-seconds", type=float, default=240)
@@ -129,13 +132,16 @@ class Worker:
     def __init__(self, options, threads):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
-        environ = dict(os.environ, PYTHONUNBUFFERED="1")
+        environ = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environ.setdefault(name, str(threads))
+        if options.packages:
+            there = glob.glob(os.path.join(options.packages, "lib", "python*", "site-packages"))
+            environ["PYTHONPATH"] = os.pathsep.join(there + environ.get("PYTHONPATH", "").split(os.pathsep)).rstrip(os.pathsep)
         args = [str(theirs.fileno()), options.model, options.code, options.program, options.framework]
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", __package__ + ".serve_worker"] + args,
+                [sys.executable, START, "serve_worker"] + args,
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environ, start_new_session=True,
             )
         self.state, self.since = LOADING, time.monotonic()
@@ -448,7 +454,3 @@ def readable(s):
         return bool(s.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except OSError:
         return False
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

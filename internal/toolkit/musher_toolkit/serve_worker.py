@@ -1,7 +1,7 @@
 """One interpreter of a model server: it loads the script and its model, and
 then answers the requests that the dispatcher (serve.py) hands it.
 
-    python -m musher_toolkit.serve_worker CHANNEL MODEL CODE PROGRAM FRAMEWORK
+    python start.py serve_worker CHANNEL MODEL CODE PROGRAM FRAMEWORK
 
 CHANNEL is the number of an open SOCK_SEQPACKET socket. On it the dispatcher
 sends a connection that has a request to read, one byte and the descriptor; the
@@ -23,17 +23,19 @@ import sys
 import time
 import traceback
 
-from . import serve_handlers, serve_http
+from musher_toolkit import serve_handlers, serve_http
 
 LARGE = 64 << 10  # what a socket takes whole
 
 
-def main(argv):
+def main():
+    argv = sys.argv[2:]
     channel = socket.socket(fileno=int(argv[0]))
     channel.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the dispatcher says when to end
     model_dir, code_dir, program, framework = argv[1:5]
+    leave_path()
     try:
         worker = Worker(channel, model_dir, code_dir, program, framework)
     except BaseException as e:  # SystemExit too: a script that exits has not loaded
@@ -42,6 +44,14 @@ def main(argv):
         return 1
     channel.send(b"R")
     return worker.serve()
+
+
+def leave_path():
+    """Takes the toolkit's folders out of the path: a script that imports log
+    means its own."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [p for p in sys.path if p not in (package, os.path.dirname(package))]
+    sys.argv = sys.argv[:1]
 
 
 def last_line(e):
@@ -155,7 +165,3 @@ def receive_connection(channel):
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=descriptors[0])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
