@@ -7,8 +7,9 @@
 //	GET http://HOST/… ─► the same for plain HTTP
 //	any other request ─► the handler
 //
-// Ours are the names below Amazon's domains and the address that the door
-// listens at. A client that has the door as its proxy therefore reaches this
+// Ours are the names below Amazon's domains (but for S3's of old, such as
+// s3-us-west-1.amazonaws.com, which only links to public data have), and the
+// address that the door listens at. A client that has the door as its proxy therefore reaches this
 // server wherever it believes to call the cloud, names of buckets before names
 // of hosts included, and the rest of the world as before.
 //

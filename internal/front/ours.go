@@ -3,6 +3,7 @@ package front
 import (
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,11 +12,20 @@ import (
 // for its own.
 func Domains() []string { return []string{"amazonaws.com", "amazonaws.com.cn", "api.aws"} }
 
+// dashed are names of S3 in an old form. No client of today makes them, but
+// links to public data sets have them: they stay what they are.
+var dashed = regexp.MustCompile(`(^|\.)s3-[a-z]{2}-[a-z-]+-[0-9]\.amazonaws\.com$`) //nolint:gochecknoglobals // a constant
+
+// isCloud tells whether a host is one of Amazon's that we answer for.
+func isCloud(host string) bool {
+	return slices.ContainsFunc(Domains(), func(d string) bool { return within(host, d) }) && !dashed.MatchString(host)
+}
+
 // ours tells whether what a proxy's client asks for is this server.
 func ours(r *http.Request) bool {
 	host, port := splitAddress(r.URL.Host)
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if slices.ContainsFunc(Domains(), func(d string) bool { return within(host, d) }) {
+	if isCloud(host) {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
