@@ -93,6 +93,10 @@ func (f addedFile) find(name string) *added {
 	return nil
 }
 
+func (f *addedFile) drop(name string) {
+	f.Runtimes = slices.DeleteFunc(f.Runtimes, func(a added) bool { return a.Name == name })
+}
+
 var names = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 // Add makes the interpreter at a path the runtime of a name, also for the
@@ -118,25 +122,24 @@ func (s *Store) Add(ctx context.Context, name, python string, images ...string) 
 	if k := s.table.find(name); k != nil && !in.Has(k.needs...) {
 		return in, fmt.Errorf("%s has no module %s, which %s is about", in.Path, join(k.needs), name)
 	}
-	return in, s.change(func(f *addedFile) error {
-		f.Runtimes = slices.DeleteFunc(f.Runtimes, func(a added) bool { return a.Name == name })
+	return in, s.change(func(f *addedFile) {
+		f.drop(name)
 		f.Runtimes = append(f.Runtimes, added{Name: name, Python: python, Images: images, At: time.Now().UTC()})
-		return nil
 	})
 }
 
 // Remove forgets what was added and installed under a name. An environment
 // that was made for it is removed: work that runs in it fails.
 func (s *Store) Remove(ctx context.Context, name string) error {
-	found := false
-	err := s.change(func(f *addedFile) error {
-		n := len(f.Runtimes)
-		f.Runtimes = slices.DeleteFunc(f.Runtimes, func(a added) bool { return a.Name == name })
-		found = len(f.Runtimes) < n
-		return nil
-	})
+	own, err := s.added()
 	if err != nil {
 		return err
+	}
+	found := own.find(name) != nil
+	if found {
+		if err := s.change(func(f *addedFile) { f.drop(name) }); err != nil {
+			return err
+		}
 	}
 	installed, err := s.uninstall(ctx, name)
 	if err == nil && !found && !installed {
@@ -146,7 +149,7 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 }
 
 // change rewrites runtimes.json, one process at a time.
-func (s *Store) change(edit func(*addedFile) error) error {
+func (s *Store) change(edit func(*addedFile)) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
@@ -162,9 +165,7 @@ func (s *Store) change(edit func(*addedFile) error) error {
 	if err != nil {
 		return err
 	}
-	if err := edit(&f); err != nil {
-		return err
-	}
+	edit(&f)
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
