@@ -195,10 +195,14 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 		"MUSHER_FETCH_FROM": strings.Join(s.opts.FetchFrom, ","),
 	}
 	trainer, err := training.New(training.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Stage: stage, Runner: s.runner, Tags: tags, Log: s.opts.Log,
-		Dir: s.path("jobs"), Algorithm: self("train", "--dir"), Environment: env,
-		Provide: s.opts.Provider.Training,
-		Mounts:  []runner.Mount{{Source: s.opts.Cache}},
+		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: stage,
+		Runner: s.runner, Tags: tags, Log: s.opts.Log,
+		Dir: s.path("jobs"), Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
+		Algorithm: training.Algorithm{
+			Command: self("train", "--dir"), Environment: env,
+			Mounts: []runner.Mount{{Source: s.opts.Cache}}, Provide: s.opts.Provider.Training,
+		},
+		Toolkit: s.trainingToolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
 	}, api)
 	if err != nil {
 		return nil, err

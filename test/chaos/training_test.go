@@ -22,7 +22,7 @@ const epochs = "1500"
 // trainer finds the process of a training job, 0 for none.
 func trainer(srv *musher.Server, job string) int {
 	for pid, line := range musher.Processes(srv.Data) {
-		if strings.Contains(line, " train --dir ") && strings.HasSuffix(strings.TrimSpace(line), "/jobs/"+job) {
+		if strings.Contains(line, " train --dir ") && strings.HasSuffix(strings.TrimSpace(line), "/jobs/"+job+"/algo-1") {
 			return pid
 		}
 	}

@@ -494,7 +494,7 @@ func TestDeathAfterEnd(t *testing.T) {
 	}
 	musher.Eventually(t, "the work is forgotten", func() bool { return len(srv.Runner.Specs()) == 0 })
 	for _, dir := range []string{"input", "model", "output"} {
-		if _, err := os.Stat(srv.Path("jobs", "ended", dir)); err == nil {
+		if _, err := os.Stat(srv.Path("jobs", "ended", "algo-1", dir)); err == nil {
 			t.Errorf("%s is left", dir)
 		}
 	}

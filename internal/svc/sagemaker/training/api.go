@@ -3,6 +3,7 @@ package training
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -16,11 +17,12 @@ import (
 type Family struct {
 	Deps
 	store
-	loop  *loop.Loop
-	tails sync.Map         // job → *tail of its log
-	ended func(job string) // whom to tell that a job ended
-	once  sagemaker.Noted
-	steps sync.Map // job → context.CancelFunc of its preparation under way
+	loop        *loop.Loop
+	readers     sync.Map         // job → *reader of its logs
+	accompanied sync.Map         // id of the first instance's work → what this server does beside it
+	steps       sync.Map         // job → context.CancelFunc of its preparation under way
+	ended       func(job string) // whom to tell that a job ended
+	once        sagemaker.Noted
 }
 
 // New registers the family's operations on s.
@@ -69,7 +71,8 @@ func (f *Family) createTrainingJob(ctx context.Context, in *sagemaker.CreateTrai
 // Create accepts a job; tuningJob is the ARN of the tuning job that it is a
 // trial of, or empty. A name that is taken gives ResourceInUse.
 func (f *Family) Create(ctx context.Context, in *sagemaker.CreateTrainingJobInput, tuningJob string) (arn string, err error) {
-	if err := validate(in); err != nil {
+	kind, err := f.validate(in)
+	if err != nil {
 		return "", err
 	}
 	f.noteIgnored(in)
@@ -77,7 +80,7 @@ func (f *Family) Create(ctx context.Context, in *sagemaker.CreateTrainingJobInpu
 	now := time.Now().UTC()
 	job := &Job{
 		Request: *in, ARN: sagemaker.ARN(r, "training-job", in.TrainingJobName), Region: r.Region,
-		TuningJob: tuningJob, Created: now, Inputs: map[string]string{},
+		TuningJob: tuningJob, Kind: kind, Created: now,
 	}
 	job.enter(now, inProgress, "Starting", "Starting the training job")
 	err = f.db.Update(ctx, func(tx *state.Tx) error {
@@ -96,69 +99,12 @@ func (f *Family) Create(ctx context.Context, in *sagemaker.CreateTrainingJobInpu
 	return job.ARN, nil
 }
 
-func validate(in *sagemaker.CreateTrainingJobInput) error {
-	spec, res, stop := in.AlgorithmSpecification, in.ResourceConfig, in.StoppingCondition
-	switch {
-	case spec == nil || spec.TrainingImage == nil && spec.AlgorithmName == nil:
-		return sagemaker.Invalid("AlgorithmSpecification must name a TrainingImage.")
-	case spec.TrainingImage == nil:
-		return sagemaker.Invalid("AlgorithmName is not supported yet: name a TrainingImage, as %q.", sagemaker.ImageClassification)
-	case spec.TrainingInputMode == "Pipe":
-		return sagemaker.Invalid("TrainingInputMode Pipe is not supported yet: use File or FastFile.")
-	case res == nil:
-		return sagemaker.Invalid("ResourceConfig is required: name an InstanceType, InstanceCount and VolumeSizeInGB.")
-	case res.InstanceCount != nil && *res.InstanceCount > 1:
-		return sagemaker.Invalid("InstanceCount %d is not supported yet: the built-in algorithm runs on one instance.", *res.InstanceCount)
-	case stop == nil:
-		return sagemaker.Invalid("StoppingCondition is required: set its MaxRuntimeInSeconds.")
-	}
-	if _, err := sagemaker.ResolveImage(*spec.TrainingImage); err != nil {
-		return sagemaker.Invalid("Cannot find the training image: %v.", err)
-	}
-	if _, _, err := sagemaker.SplitS3URI(in.OutputDataConfig.S3OutputPath); err != nil {
-		return sagemaker.Invalid("Invalid S3OutputPath: %v.", err)
-	}
-	if _, err := definitions(spec.MetricDefinitions); err != nil {
-		return sagemaker.Invalid("%v", err)
-	}
-	return validateChannels(in.InputDataConfig)
-}
-
-func validateChannels(channels []*sagemaker.Channel) error {
-	seen := map[string]bool{}
-	for _, c := range channels {
-		s3 := c.DataSource.S3DataSource
-		switch {
-		case seen[c.ChannelName]:
-			return sagemaker.Invalid("Channel name %q is used twice.", c.ChannelName)
-		case c.ChannelName == "." || c.ChannelName == "..":
-			return sagemaker.Invalid("Channel name %q cannot be the name of a folder.", c.ChannelName)
-		case s3 == nil:
-			return sagemaker.Invalid("Channel %q: only an S3DataSource is supported.", c.ChannelName)
-		case s3.S3DataType != "S3Prefix":
-			return sagemaker.Invalid("Channel %q: S3DataType %s is not supported yet: use S3Prefix.", c.ChannelName, s3.S3DataType)
-		case c.InputMode != nil && *c.InputMode == "Pipe":
-			return sagemaker.Invalid("Channel %q: InputMode Pipe is not supported yet: use File or FastFile.", c.ChannelName)
-		case c.CompressionType != nil && *c.CompressionType != "None":
-			return sagemaker.Invalid("Channel %q: CompressionType %s is not supported yet.", c.ChannelName, *c.CompressionType)
-		}
-		if _, _, err := sagemaker.SplitS3URI(s3.S3Uri); err != nil {
-			return sagemaker.Invalid("Channel %q: %v.", c.ChannelName, err)
-		}
-		seen[c.ChannelName] = true
-	}
-	return nil
-}
-
 // noteIgnored logs, once each, the fields that a client may set and that
 // change nothing here.
 func (f *Family) noteIgnored(in *sagemaker.CreateTrainingJobInput) {
 	f.once.Ignored(f.Log, "CreateTrainingJob", map[string]bool{
 		"VpcConfig":                             in.VpcConfig != nil,
-		"EnableManagedSpotTraining":             in.EnableManagedSpotTraining != nil && *in.EnableManagedSpotTraining,
-		"EnableNetworkIsolation":                in.EnableNetworkIsolation != nil && *in.EnableNetworkIsolation,
 		"EnableInterContainerTrafficEncryption": in.EnableInterContainerTrafficEncryption != nil && *in.EnableInterContainerTrafficEncryption,
-		"CheckpointConfig":                      in.CheckpointConfig != nil,
 		"DebugHookConfig":                       in.DebugHookConfig != nil,
 		"DebugRuleConfigurations":               len(in.DebugRuleConfigurations) > 0,
 		"ProfilerConfig":                        in.ProfilerConfig != nil,
@@ -220,10 +166,7 @@ func (j *Job) describe() *sagemaker.DescribeTrainingJobOutput {
 	for _, m := range j.Metrics {
 		out.FinalMetricDataList = append(out.FinalMetricDataList, &sagemaker.MetricData{MetricName: &m.Name, Value: &m.Value, Timestamp: &m.Time})
 	}
-	if j.Done() && !j.Started.IsZero() {
-		seconds := max(1, int64(j.Ended.Sub(j.Started).Seconds()))
-		out.TrainingTimeInSeconds, out.BillableTimeInSeconds = &seconds, &seconds
-	}
+	out.TrainingTimeInSeconds, out.BillableTimeInSeconds = j.times()
 	return out
 }
 
@@ -314,6 +257,20 @@ func (f *Family) Stop(ctx context.Context, name string) error {
 	f.interrupt(name)
 	f.Poke(name)
 	return nil
+}
+
+// times are the seconds from the first start to the end, and those of them for
+// which a user pays: on spot instances, the ones in which processes ran.
+func (j *Job) times() (training, billable *int64) {
+	if !j.Done() || j.Started.IsZero() {
+		return nil, nil
+	}
+	whole := max(1, int64(math.Ceil(j.Ended.Sub(j.Started).Seconds())))
+	paid := whole
+	if j.spot() {
+		paid = max(1, int64(j.Trained.Seconds()))
+	}
+	return &whole, &paid
 }
 
 // Describe is DescribeTrainingJob for the tuning family.

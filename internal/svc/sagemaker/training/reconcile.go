@@ -11,12 +11,15 @@ import (
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/state"
+	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
 )
 
 const (
 	stopGrace = 2 * time.Minute // between SIGTERM and SIGKILL, as on SageMaker
+	failGrace = 5 * time.Second // the same, for the peers of an instance that failed
 	watch     = time.Second     // how often a running job's metrics are read
 	// maxRestarts bounds the attempts of a job that keeps losing its machine.
 	maxRestarts = 30
@@ -45,10 +48,14 @@ func (f *Family) step(ctx context.Context, name string) (time.Duration, error) {
 		return 0, ignoreMissing(err)
 	}
 	switch {
-	case job.StopAsked, job.TimedOut:
+	case job.StopAsked, job.Over != "":
 		return f.wind(ctx, job)
+	case job.Interrupt != nil:
+		return f.takeAway(ctx, job)
 	case job.Secondary == "Training":
 		return f.watch(ctx, job)
+	case job.Secondary == "Interrupted":
+		return f.await(ctx, job)
 	case job.Secondary == "Uploading":
 		return 0, f.finish(ctx, job, completed, "Completed", "Training job completed")
 	}
@@ -91,115 +98,285 @@ func (f *Family) interrupt(name string) {
 	}
 }
 
+// launch brings the instances up that do not run yet. A server that died in
+// the middle has started some: those have their folders, which must not be laid
+// out anew.
 func (f *Family) launch(ctx context.Context, job *Job) error {
-	// A server that died right after it had started the process could not write
-	// so. The process has its folder: it must not be laid out anew.
-	switch _, err := f.Runner.Inspect(ctx, workID(job)); {
-	case err == nil:
-		return f.launched(ctx, job)
-	case !errors.Is(err, runner.ErrNotFound):
+	missing, err := f.missing(ctx, job)
+	if err != nil {
 		return err
+	}
+	if len(missing) == 0 {
+		return f.launched(ctx, job)
+	}
+	rt, err := f.Images.Resolve(*job.Request.AlgorithmSpecification.TrainingImage)
+	if err != nil {
+		return sagemaker.Invalid("%v", err)
 	}
 	caller, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job))
 	if err != nil {
 		return err
 	}
-	provided, err := f.Provide(ctx, job.Request.HyperParameters)
-	if err != nil {
-		return err
-	}
-	err = f.update(ctx, job, func(now time.Time, j *Job) {
-		j.enter(now, inProgress, "Downloading", "Downloading input data")
-	})
-	if err != nil {
-		return err
-	}
-	inputs := map[string]string{}
-	for _, c := range job.Request.InputDataConfig {
-		uri := c.DataSource.S3DataSource.S3Uri
-		inputs[c.ChannelName], err = f.Stage.Folder(ctx, caller, uri, func(int64, int64) {})
-		if err != nil {
-			return fmt.Errorf("data download failed for channel %s: %w", c.ChannelName, err)
+	var provided sagemaker.Provision
+	if job.builtin() {
+		if provided, err = f.Algorithm.Provide(ctx, job.Request.HyperParameters); err != nil {
+			return err
 		}
+	}
+	if err := f.beginDownload(ctx, job); err != nil {
+		return err
+	}
+	inputs, err := f.bring(ctx, caller, job)
+	if err != nil {
+		return err
+	}
+	code, err := f.fetchCode(ctx, caller, job)
+	if err != nil {
+		return err
 	}
 	// From here on Sweep keeps its hands off the data.
 	if err := f.update(ctx, job, func(_ time.Time, j *Job) { j.Inputs = inputs }); err != nil {
 		return err
 	}
-	if err := f.layOut(job, inputs); err != nil {
-		return err
-	}
-	if err := f.Runner.Start(ctx, f.spec(job, inputs, provided)); err != nil {
-		return err
+	for _, i := range missing {
+		if err := f.start(ctx, caller, job, i, rt, provided, code); err != nil {
+			return err
+		}
 	}
 	return f.launched(ctx, job)
 }
 
+// missing are the instances that the runner does not know.
+func (f *Family) missing(ctx context.Context, job *Job) (none []instance, err error) {
+	for _, i := range job.instances() {
+		switch _, err := f.Runner.Inspect(ctx, workID(job, i)); {
+		case errors.Is(err, runner.ErrNotFound):
+			none = append(none, i)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return none, nil
+}
+
+// beginDownload enters Downloading, and settles what all instances of this
+// attempt have in common.
+func (f *Family) beginDownload(ctx context.Context, job *Job) error {
+	port := job.Port
+	if port == 0 && !job.builtin() {
+		var err error
+		if port, err = freePort(); err != nil {
+			return err
+		}
+	}
+	return f.update(ctx, job, func(now time.Time, j *Job) {
+		j.Port = port
+		if j.LogEpoch == 0 {
+			j.LogEpoch = now.Unix()
+		}
+		j.enter(now, inProgress, "Downloading", "Downloading input data")
+	})
+}
+
+// start brings up one instance.
+func (f *Family) start(ctx context.Context, caller *awsapi.Caller, job *Job, i instance, rt runtimes.Runtime, provided sagemaker.Provision, code []byte) error {
+	if err := f.layOut(job, i, job.Inputs); err != nil {
+		return err
+	}
+	if code != nil {
+		if err := os.WriteFile(filepath.Join(f.folder(job, i), codeArchive), code, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := f.writeHosts(job); err != nil {
+		return err
+	}
+	if err := f.restoreCheckpoints(ctx, caller, job, i); err != nil {
+		return err
+	}
+	spec, err := f.spec(job, i, rt, provided)
+	if err != nil {
+		return err
+	}
+	return f.Runner.Start(ctx, spec)
+}
+
 func (f *Family) launched(ctx context.Context, job *Job) error {
+	for _, i := range job.instances() {
+		if f.Logs == nil {
+			break
+		}
+		if err := f.Logs.Follow(ctx, logGroup, logStream(job, i), f.logPath(job, i)); err != nil {
+			return err
+		}
+	}
+	f.accompanied.Store(workID(job, job.instances()[0]), true)
 	err := f.update(ctx, job, func(now time.Time, j *Job) {
 		if j.Started.IsZero() {
 			j.Started = now
 		}
+		j.Launched = now
 		j.enter(now, inProgress, "Training", "Training in-progress")
 	})
 	f.Poke(job.Request.TrainingJobName)
 	return err
 }
 
-// watch looks after the process of a job.
-func (f *Family) watch(ctx context.Context, job *Job) (time.Duration, error) {
-	st, err := f.Runner.Inspect(ctx, workID(job))
-	if errors.Is(err, runner.ErrNotFound) {
-		return 0, f.restart(ctx, job, "the process is not known to the runner")
+// logGroup is where CloudWatch Logs has what training jobs print.
+const logGroup = "/aws/sagemaker/TrainingJobs"
+
+// logStream names an instance's stream. It stays the same in all attempts:
+// clients look for the streams once.
+func logStream(job *Job, i instance) string {
+	return fmt.Sprintf("%s/%s-%d", job.Request.TrainingJobName, i.host(), job.LogEpoch)
+}
+
+// gang is where the instances of a job stand together.
+type gang struct {
+	all     []instance
+	status  []runner.Status // of those that the runner knows
+	known   []instance
+	running []instance
+	failed  int  // the index in known of the first that failed by itself; -1: none
+	lost    bool // one went away, or was stopped by somebody else
+}
+
+func (f *Family) gang(ctx context.Context, job *Job) (*gang, error) {
+	g := &gang{all: job.instances(), failed: -1}
+	for _, i := range g.all {
+		st, err := f.Runner.Inspect(ctx, workID(job, i))
+		if errors.Is(err, runner.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		g.add(i, st)
 	}
+	return g, nil
+}
+
+func (g *gang) add(i instance, st runner.Status) {
+	g.known, g.status = append(g.known, i), append(g.status, st)
+	n := len(g.known) - 1
+	switch {
+	case !st.Ended():
+		g.running = append(g.running, i)
+	case st.Phase == runner.Lost || st.StopAsked:
+		g.lost = true
+	case st.ExitCode != 0 && (g.failed < 0 || st.ExitedAt.Before(g.status[g.failed].ExitedAt)):
+		g.failed = n
+	}
+}
+
+// stop asks the instances that still run to end.
+func (f *Family) stop(ctx context.Context, job *Job, g *gang, grace time.Duration) error {
+	for _, i := range g.running {
+		if err := f.Runner.Stop(ctx, workID(job, i), grace); err != nil && !errors.Is(err, runner.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch looks after the processes of a job.
+func (f *Family) watch(ctx context.Context, job *Job) (time.Duration, error) {
+	g, err := f.gang(ctx, job)
 	if err != nil {
 		return 0, err
 	}
-	if err := f.readMetrics(ctx, job, st.Ended()); err != nil {
+	if len(g.known) < len(g.all) {
+		return f.abandon(ctx, job, g, "a process is not known to the runner")
+	}
+	if err := f.readMetrics(ctx, job, len(g.running) == 0); err != nil {
 		return 0, err
 	}
-	limit := seconds(job.Request.StoppingCondition.MaxRuntimeInSeconds)
-	switch {
-	case !st.Ended() && limit > 0 && time.Since(job.Started) > limit:
-		err := f.update(ctx, job, func(now time.Time, j *Job) {
-			j.TimedOut = true
-			j.enter(now, stopping, "Stopping", "MaxRuntimeInSeconds has passed")
-		})
-		f.Poke(job.Request.TrainingJobName)
-		return 0, err
-	case !st.Ended():
-		return watch, nil
-	case st.Phase == runner.Lost || st.StopAsked:
-		// Nobody asked this job to stop: the machine or the server went away.
-		return 0, f.restart(ctx, job, "the instance went away")
-	case st.ExitCode == 0:
-		f.Poke(job.Request.TrainingJobName)
-		return 0, f.update(ctx, job, func(now time.Time, j *Job) {
-			j.enter(now, inProgress, "Uploading", "Uploading generated training model")
-		})
-	case st.Signal != "" && job.Request.RetryStrategy != nil && int64(job.Attempt) < job.Request.RetryStrategy.MaximumRetryAttempts:
-		return 0, f.restart(ctx, job, "the process was killed by "+st.Signal)
+	if len(g.running) == 0 {
+		return 0, f.conclude(ctx, job, g)
 	}
-	return 0, f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, f.blame(job, st)) })
+	now := time.Now()
+	switch limit := seconds(job.Request.StoppingCondition.MaxRuntimeInSeconds); {
+	case limit > 0 && job.ran(now) > limit:
+		return 0, f.runOut(ctx, job, "MaxRuntimeExceeded", "MaxRuntimeInSeconds has passed")
+	case job.waitIsOver(now):
+		return 0, f.runOut(ctx, job, "MaxWaitTimeExceeded", "MaxWaitTimeInSeconds has passed")
+	case g.failed >= 0 || g.lost:
+		// The others would wait for the one that is gone.
+		return watch, f.stop(ctx, job, g, failGrace)
+	case f.pipesAreCut(job):
+		return f.abandon(ctx, job, g, "the server that fed its pipes went away")
+	}
+	return watch, f.accompany(ctx, job)
 }
 
-// wind ends a job that shall not go on: it stops the process, keeps what it
-// has written, and closes the row.
+// abandon ends what still runs of an attempt, and begins the next.
+func (f *Family) abandon(ctx context.Context, job *Job, g *gang, why string) (time.Duration, error) {
+	if len(g.running) > 0 {
+		return watch, f.stop(ctx, job, g, 0)
+	}
+	return 0, f.restart(ctx, job, why)
+}
+
+// runOut begins the end of a job whose time has passed.
+func (f *Family) runOut(ctx context.Context, job *Job, secondary, message string) error {
+	defer f.Poke(job.Request.TrainingJobName)
+	return f.update(ctx, job, func(now time.Time, j *Job) {
+		j.Over = secondary
+		j.enter(now, stopping, "Stopping", message)
+	})
+}
+
+// conclude decides what becomes of a job all of whose processes have ended.
+func (f *Family) conclude(ctx context.Context, job *Job, g *gang) error {
+	if err := f.dismiss(ctx, job); err != nil {
+		return err
+	}
+	if g.failed >= 0 {
+		st, retry := g.status[g.failed], job.Request.RetryStrategy
+		if st.Signal != "" && retry != nil && int64(job.Attempt) < retry.MaximumRetryAttempts {
+			return f.restart(ctx, job, "the process was killed by "+st.Signal)
+		}
+		return f.end(ctx, job, func(now time.Time, j *Job) {
+			j.halt(now)
+			j.fail(now, f.blame(job, g.known[g.failed], st))
+		})
+	}
+	if g.lost {
+		// Nobody asked this job to stop: the machine or the server went away.
+		return f.restart(ctx, job, "the instance went away")
+	}
+	defer f.Poke(job.Request.TrainingJobName)
+	return f.update(ctx, job, func(now time.Time, j *Job) {
+		j.halt(now)
+		j.enter(now, inProgress, "Uploading", "Uploading generated training model")
+	})
+}
+
+// wind ends a job that shall not go on: it stops the processes, keeps what they
+// have written, and closes the row.
 func (f *Family) wind(ctx context.Context, job *Job) (time.Duration, error) {
-	st, err := f.Runner.Inspect(ctx, workID(job))
-	started := !errors.Is(err, runner.ErrNotFound)
-	if started && err != nil {
+	g, err := f.gang(ctx, job)
+	if err != nil {
 		return 0, err
 	}
-	if started && !st.Ended() {
-		return watch, f.Runner.Stop(ctx, st.ID, stopGrace)
+	if len(g.running) > 0 {
+		return watch, errors.Join(f.stop(ctx, job, g, stopGrace), f.readMetrics(ctx, job, false))
 	}
 	secondary, message := "Stopped", "Training job stopped"
-	if job.TimedOut {
-		secondary, message = "MaxRuntimeExceeded", "Training job reached MaxRuntimeInSeconds"
+	switch job.Over {
+	case "MaxRuntimeExceeded":
+		secondary, message = job.Over, "Training job reached MaxRuntimeInSeconds"
+	case "MaxWaitTimeExceeded":
+		secondary, message = job.Over, "Training job reached MaxWaitTimeInSeconds"
 	}
-	if !started {
-		return 0, f.end(ctx, job, func(now time.Time, j *Job) { j.enter(now, stopped, secondary, message) })
+	if len(g.known) == 0 {
+		return 0, f.end(ctx, job, func(now time.Time, j *Job) {
+			j.halt(now)
+			j.enter(now, stopped, secondary, message)
+		})
+	}
+	if err := f.dismiss(ctx, job); err != nil {
+		return 0, err
 	}
 	if err := f.readMetrics(ctx, job, true); err != nil {
 		return 0, err
@@ -211,17 +388,39 @@ func (f *Family) wind(ctx context.Context, job *Job) (time.Duration, error) {
 func (f *Family) restart(ctx context.Context, job *Job, why string) error {
 	if job.Attempt >= maxRestarts {
 		return f.end(ctx, job, func(now time.Time, j *Job) {
+			j.halt(now)
 			j.fail(now, fmt.Sprintf("InternalServerError: gave up after %d restarts: %s", maxRestarts, why))
 		})
 	}
-	f.forget(ctx, job)
 	f.Log.Warn("a training job starts again", "job", job.Request.TrainingJobName, "why", why)
-	defer f.Poke(job.Request.TrainingJobName)
-	return f.update(ctx, job, func(now time.Time, j *Job) {
-		j.Attempt++
+	return f.again(ctx, job, func(now time.Time, j *Job) {
 		j.Metrics = nil
+		j.From = f.logEnds(job)
 		j.enter(now, inProgress, "Restarting", "Restarting the training job: "+why)
 	})
+}
+
+// again ends an attempt and begins the next one.
+func (f *Family) again(ctx context.Context, job *Job, change func(now time.Time, j *Job)) error {
+	f.forget(ctx, job)
+	defer f.Poke(job.Request.TrainingJobName)
+	return f.update(ctx, job, func(now time.Time, j *Job) {
+		j.halt(now)
+		j.Attempt++
+		j.Port = 0
+		change(now, j)
+	})
+}
+
+// logEnds is how long the log of each host is now.
+func (f *Family) logEnds(job *Job) map[string]int64 {
+	ends := map[string]int64{}
+	for _, i := range job.instances() {
+		if info, err := os.Stat(f.logPath(job, i)); err == nil {
+			ends[i.host()] = info.Size()
+		}
+	}
+	return ends
 }
 
 // finish uploads what the job has written and ends it.
@@ -234,13 +433,16 @@ func (f *Family) finish(ctx context.Context, job *Job, status, secondary, messag
 		return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("Artifact upload failed", err)) })
 	}
 	return f.end(ctx, job, func(now time.Time, j *Job) {
+		j.halt(now)
 		j.Model = model
 		j.enter(now, status, secondary, message)
 	})
 }
 
-// end writes a job's last status, clears up behind it and tells.
+// end writes a job's last status, clears up behind it and tells. Who sees the
+// status finds all of the job's log.
 func (f *Family) end(ctx context.Context, job *Job, change func(now time.Time, j *Job)) error {
+	f.finishLogs(ctx, job)
 	if err := f.update(ctx, job, change); err != nil {
 		return err
 	}
@@ -250,10 +452,21 @@ func (f *Family) end(ctx context.Context, job *Job, change func(now time.Time, j
 	return nil
 }
 
-// clearUp removes what an ended job does not need: all but its log.
+func (f *Family) finishLogs(ctx context.Context, job *Job) {
+	if f.Logs == nil || job.Started.IsZero() {
+		return
+	}
+	for _, i := range job.instances() {
+		if err := f.Logs.Finish(ctx, logGroup, logStream(job, i)); err != nil {
+			f.Log.Warn("the end of a training job's log may be missing in CloudWatch Logs", "job", job.Request.TrainingJobName, "error", err)
+		}
+	}
+}
+
+// clearUp removes what an ended job does not need: all but its logs.
 func (f *Family) clearUp(job *Job) {
-	for _, dir := range []string{"input", "model", "output", "tmp"} {
-		if err := os.RemoveAll(filepath.Join(f.folder(job), dir)); err != nil {
+	for _, i := range job.instances() {
+		if err := os.RemoveAll(f.folder(job, i)); err != nil {
 			f.Log.Warn("an ended training job leaves files behind", "error", err)
 		}
 	}
@@ -261,9 +474,13 @@ func (f *Family) clearUp(job *Job) {
 
 // forget drops what is kept of an attempt outside of the row.
 func (f *Family) forget(ctx context.Context, job *Job) {
-	f.tails.Delete(job.Request.TrainingJobName)
-	if err := f.Runner.Remove(ctx, workID(job)); err != nil && !errors.Is(err, runner.ErrNotFound) {
-		f.Log.Warn("cannot remove ended work", "id", workID(job), "error", err)
+	f.readers.Delete(job.Request.TrainingJobName)
+	for _, i := range job.instances() {
+		id := workID(job, i)
+		f.accompanied.Delete(id)
+		if err := f.Runner.Remove(ctx, id); err != nil && !errors.Is(err, runner.ErrNotFound) {
+			f.Log.Warn("cannot remove ended work", "id", id, "error", err)
+		}
 	}
 }
 
@@ -285,25 +502,6 @@ func (f *Family) update(ctx context.Context, job *Job, change func(now time.Time
 		}
 		return err
 	})
-}
-
-func (f *Family) readMetrics(ctx context.Context, job *Job, final bool) error {
-	name := job.Request.TrainingJobName
-	kept, ok := f.tails.Load(name)
-	if !ok {
-		defs, err := definitions(job.Request.AlgorithmSpecification.MetricDefinitions)
-		if err != nil {
-			return err
-		}
-		kept = &tail{path: f.logPath(job), defs: defs, last: map[string]Metric{}}
-		f.tails.Store(name, kept)
-	}
-	t := kept.(*tail)
-	changed, err := t.read(time.Now().UTC(), final)
-	if err != nil || !changed {
-		return err
-	}
-	return f.update(ctx, job, func(_ time.Time, j *Job) { j.Metrics = t.metrics() })
 }
 
 // reason puts an error into the words of a FailureReason: whose fault it was,

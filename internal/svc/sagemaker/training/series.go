@@ -3,9 +3,7 @@ package training
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"slices"
 	"strconv"
@@ -108,7 +106,7 @@ func (f *Family) Unmatched(ctx context.Context, name, metric string) (string, er
 	if lines == 0 || len(r.values) > 0 {
 		return "", nil
 	}
-	defs, err := definitions(job.Request.AlgorithmSpecification.MetricDefinitions)
+	defs, err := definitions(job.Request.AlgorithmSpecification.MetricDefinitions, job.builtin())
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +119,7 @@ func (f *Family) Unmatched(ctx context.Context, name, metric string) (string, er
 	if r.lines > 0 {
 		text += ", none with a finite number"
 	}
-	if last := sagemaker.LastLines(f.logPath(job), 300); last != "" {
+	if last := sagemaker.LastLines(f.logPath(job, job.instances()[0]), 300); last != "" {
 		text += "; the last lines: " + last
 	}
 	return text, nil
@@ -135,16 +133,15 @@ func (f *Family) series(ctx context.Context, name string) (*Job, *series, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	if kept, ok := f.tails.Load(name); ok {
-		return job, &kept.(*tail).series, nil
+	if kept, ok := f.readers.Load(name); ok {
+		return job, &kept.(*reader).series, nil
 	}
-	defs, err := definitions(job.Request.AlgorithmSpecification.MetricDefinitions)
+	r, err := f.newReader(job)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &tail{path: f.logPath(job), defs: defs, last: map[string]Metric{}}
-	if _, err := t.read(time.Now(), job.Done()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.read(time.Now(), job.Done()); err != nil {
 		return nil, nil, err
 	}
-	return job, &t.series, nil
+	return job, &r.series, nil
 }

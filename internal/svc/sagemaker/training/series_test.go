@@ -18,13 +18,14 @@ func TestSeries(t *testing.T) {
 		{Name: "validation:loss", Regex: `validation:loss=([0-9.]+)`}, // as the built-in one
 		{Name: "loss", Regex: `loss: (\S+)`},
 		{Name: "never", Regex: `never (\d)`},
-	})
+	}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := "starting\n\nvalidation:loss=0.5\r\nloss: nan\nloss: 3\rloss: 2\nvalidation:loss=0.25 loss: 1\nloss: inf\nvalidation:loss=0.125"
-	tl := &tail{path: filepath.Join(t.TempDir(), "log"), defs: defs, last: map[string]Metric{}}
-	if err := os.WriteFile(tl.path, []byte(log), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "log")
+	tl := readerOf(defs, path)
+	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tl.read(time.Now(), true); err != nil {

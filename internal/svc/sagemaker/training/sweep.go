@@ -3,6 +3,7 @@ package training
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/musher/musher/internal/runner"
@@ -45,11 +46,16 @@ func (f *Family) tidy(ctx context.Context) error {
 		if job != nil && job.Done() {
 			f.clearUp(job)
 		}
-		if job == nil || job.Done() || st.ID != workID(job) {
+		if job == nil || job.Done() || !current(job, st.ID) {
 			if err := f.Runner.Remove(ctx, st.ID); err != nil && !errors.Is(err, runner.ErrNotFound) {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// current tells whether a piece of work is of the attempt that a job is in.
+func current(job *Job, id string) bool {
+	return slices.ContainsFunc(job.instances(), func(i instance) bool { return workID(job, i) == id })
 }

@@ -1,74 +1,152 @@
 package training
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/musher/musher/internal/artifact"
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/sagemaker"
+	"github.com/musher/musher/internal/toolkit"
 )
 
-// folder is where a job's process works; it has the layout of /opt/ml.
-func (f *Family) folder(job *Job) string {
-	return filepath.Join(f.Dir, job.Request.TrainingJobName)
-}
+// Where jobs find their folder, and within it.
+const (
+	optML          = "/opt/ml"
+	checkpointPath = optML + "/checkpoints"
+	codeArchive    = "code.tar.gz"
+	ownCache       = ".cache"
+)
 
-// logPath is the log of the job's current attempt.
-func (f *Family) logPath(job *Job) string {
-	if job.Attempt == 0 {
-		return filepath.Join(f.folder(job), "log")
+// place is the folder of an instance: where it lies, and where the instance
+// sees it. The two differ where the runner can mount it at /opt/ml.
+type place struct{ dir, base string }
+
+func (f *Family) place(job *Job, i instance) place {
+	p := place{dir: f.folder(job, i)}
+	p.base = p.dir
+	if !job.builtin() && f.Runner.Abilities().Remap {
+		p.base = optML
 	}
-	return filepath.Join(f.folder(job), fmt.Sprintf("log.%d", job.Attempt))
+	return p
 }
 
-func workID(job *Job) string {
-	return fmt.Sprintf("training.%s.%d", job.Request.TrainingJobName, job.Attempt)
+func (p place) mapped() bool { return p.dir != p.base }
+
+// hostname is what the other instances of a job call one: its name where
+// /etc/hosts can tell what that means, else its address.
+func (f *Family) hostname(job *Job, i instance) string {
+	if job.builtin() || f.place(job, i).mapped() {
+		return i.host()
+	}
+	return i.address(job)
 }
 
-func sessionName(job *Job) string { return "SageMaker-" + job.Request.TrainingJobName }
-
-// layOut makes the job's folder anew: configuration, links to the staged
-// data, and empty folders for what the process writes.
-func (f *Family) layOut(job *Job, inputs map[string]string) error {
-	dir := f.folder(job)
-	for _, d := range []string{"input", "model", "output"} {
-		if err := os.RemoveAll(filepath.Join(dir, d)); err != nil {
+// layOut makes the folder of an instance anew: configuration, input, and empty
+// folders for what the instance writes.
+func (f *Family) layOut(job *Job, i instance, inputs map[string]string) error {
+	p := f.place(job, i)
+	if err := os.RemoveAll(p.dir); err != nil {
+		return err
+	}
+	for _, d := range []string{"input/config", "input/data", "model", "output/data", "checkpoints", ownCache + "/torch"} {
+		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o700); err != nil {
 			return err
 		}
 	}
-	for _, d := range []string{"input/config", "input/data", "model", "output/data", "checkpoints"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			return err
-		}
-	}
-	for name, folder := range inputs {
-		if err := os.Symlink(folder, filepath.Join(dir, "input/data", name)); err != nil {
+	for _, c := range channelsFor(job, i) {
+		if err := p.input(c.ChannelName, inputs[inputKey(i, c.ChannelName)]); err != nil {
 			return err
 		}
 	}
 	for name, content := range map[string]any{
 		"hyperparameters.json": orEmpty(job.Request.HyperParameters),
-		"inputdataconfig.json": inputDataConfig(job),
-		"resourceconfig.json":  resourceConfig(job),
+		"inputdataconfig.json": inputDataConfig(job, i),
+		"resourceconfig.json":  resourceConfig(job, i, func(other instance) string { return f.hostname(job, other) }),
 	} {
 		raw, err := json.MarshalIndent(content, "", "  ")
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "input/config", name), raw, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(p.dir, "input/config", name), raw, 0o600); err != nil {
 			return err
 		}
 	}
-	return nil
+	return f.lendWeights(p)
+}
+
+// programs are the channels by which version 3 of the SDK brings the code that
+// a job runs. Jobs make its files executable, so these are copies of their own.
+func programs(channel string) bool { return channel == "code" || channel == "sm_drivers" }
+
+// input shows a staged folder as a channel. A pipe has none.
+func (p place) input(channel, staged string) error {
+	at := filepath.Join(p.dir, "input/data", channel)
+	switch {
+	case staged == "":
+		return nil
+	case programs(channel):
+		return os.CopyFS(at, os.DirFS(staged))
+	case p.mapped():
+		return os.Mkdir(at, 0o700) // the staged folder is mounted there
+	}
+	return os.Symlink(staged, at)
+}
+
+// inputMounts let an instance see its staged folders.
+func (f *Family) inputMounts(job *Job, i instance) (mounts []runner.Mount) {
+	p := f.place(job, i)
+	for _, c := range channelsFor(job, i) {
+		staged := job.Inputs[inputKey(i, c.ChannelName)]
+		switch {
+		case staged == "" || programs(c.ChannelName):
+		case p.mapped():
+			mounts = append(mounts, runner.Mount{Source: staged, Target: filepath.Join(p.base, "input/data", c.ChannelName), ReadOnly: true})
+		default:
+			mounts = append(mounts, runner.Mount{Source: staged, ReadOnly: true})
+		}
+	}
+	return mounts
+}
+
+// lendWeights links what the folder of weights holds into the instance's own
+// TORCH_HOME. What is missing there is downloaded into that, so no job can
+// change what another one loads.
+func (f *Family) lendWeights(p place) error {
+	if f.Weights == "" {
+		return nil
+	}
+	err := filepath.WalkDir(f.Weights, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(f.Weights, path)
+		if err != nil {
+			return err
+		}
+		own := filepath.Join(p.dir, ownCache, "torch", rel)
+		if d.IsDir() {
+			return os.MkdirAll(own, 0o700)
+		}
+		return os.Symlink(path, own)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func orEmpty(m map[string]string) map[string]string {
@@ -78,11 +156,11 @@ func orEmpty(m map[string]string) map[string]string {
 	return m
 }
 
-func inputDataConfig(job *Job) map[string]any {
+func inputDataConfig(job *Job, i instance) map[string]any {
 	out := map[string]any{}
-	for _, c := range job.Request.InputDataConfig {
+	for _, c := range channelsFor(job, i) {
 		out[c.ChannelName] = map[string]any{
-			"TrainingInputMode":  sagemaker.Or(c.InputMode, job.Request.AlgorithmSpecification.TrainingInputMode),
+			"TrainingInputMode":  inputMode(job, c),
 			"S3DistributionType": sagemaker.Or(c.DataSource.S3DataSource.S3DataDistributionType, "FullyReplicated"),
 			"RecordWrapperType":  sagemaker.Or(c.RecordWrapperType, "None"),
 			"ContentType":        sagemaker.Or(c.ContentType, ""),
@@ -91,104 +169,148 @@ func inputDataConfig(job *Job) map[string]any {
 	return out
 }
 
-func resourceConfig(job *Job) map[string]any {
-	return map[string]any{
-		"current_host": "algo-1", "hosts": []string{"algo-1"}, "network_interface_name": "lo",
-		"current_instance_type": sagemaker.Or(job.Request.ResourceConfig.InstanceType, ""),
-	}
+func inputMode(job *Job, c *sagemaker.Channel) string {
+	return sagemaker.Or(c.InputMode, job.Request.AlgorithmSpecification.TrainingInputMode)
 }
 
-// spec is the job's process. Its own variables win over those of the request:
-// a job must not be talked out of its own name and keys.
-func (f *Family) spec(job *Job, inputs map[string]string, provided sagemaker.Provision) runner.Spec {
-	env := sagemaker.WorkEnvironment(f.folder(job), job.Request.Environment)
+// submitted is the address of the archive with the user's script, or empty.
+// The SDK writes hyperparameters as JSON.
+func submitted(job *Job) string {
+	uri := job.Request.HyperParameters["sagemaker_submit_directory"]
+	var decoded string
+	if json.Unmarshal([]byte(uri), &decoded) == nil {
+		uri = decoded
+	}
+	if !strings.HasPrefix(uri, "s3://") {
+		return ""
+	}
+	return uri
+}
+
+// maxCode bounds the archive of a user's script.
+const maxCode = 2 << 30
+
+// fetchCode reads the archive with the user's script, as the job's role.
+func (f *Family) fetchCode(ctx context.Context, caller *awsapi.Caller, job *Job) ([]byte, error) {
+	uri := submitted(job)
+	if uri == "" || job.builtin() {
+		return nil, nil
+	}
+	bucket, key, err := sagemaker.SplitS3URI(uri)
+	if err != nil {
+		return nil, err
+	}
+	body, size, err := f.Objects.Get(ctx, caller, bucket, key)
+	if err != nil {
+		return nil, fmt.Errorf("the script %s cannot be fetched: %w", uri, err)
+	}
+	defer body.Close()
+	if size > maxCode {
+		return nil, fmt.Errorf("the script %s has %d bytes, more than the %d that are allowed", uri, size, maxCode)
+	}
+	var archive bytes.Buffer
+	_, err = io.Copy(&archive, body)
+	return archive.Bytes(), err
+}
+
+// spec is the work of an instance. Its own variables win over those of the
+// request: a job must not be talked out of its own name and keys.
+func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime, provided sagemaker.Provision) (runner.Spec, error) {
+	p := f.place(job, i)
+	cmd, err := f.command(job, p, rt, provided)
+	if err != nil {
+		return runner.Spec{}, err
+	}
+	env := sagemaker.WorkEnvironment(p.base, nil)
+	maps.Copy(env, map[string]string{
+		"XDG_CACHE_HOME": filepath.Join(p.base, ownCache), "TORCH_HOME": filepath.Join(p.base, ownCache, "torch"),
+		"MASTER_PORT": strconv.Itoa(job.Port),
+	})
+	maps.Copy(env, f.Packages.Env)
+	maps.Copy(env, sagemaker.WorkEnvironment(p.base, job.Request.Environment))
+	path := env["PATH"]
 	maps.Copy(env, f.Environment)
-	maps.Copy(env, provided.Env)
-	maps.Copy(env, f.Roles.Environment(workID(job), job.Request.RoleArn, sessionName(job)))
+	maps.Copy(env, cmd.Env)
+	if rt.Bin != "" {
+		env["PATH"] = rt.Bin + ":" + path // the toolkit's does not know what the job asked for
+	}
+	maps.Copy(env, f.Roles.Environment(workID(job, i), job.Request.RoleArn, sessionName(job)))
 	maps.Copy(env, map[string]string{
 		"TRAINING_JOB_NAME": job.Request.TrainingJobName, "TRAINING_JOB_ARN": job.ARN,
 		"AWS_REGION": job.Region, "AWS_DEFAULT_REGION": job.Region,
 	})
-	mounts := slices.Concat(f.Mounts, provided.Mounts)
-	for _, folder := range inputs {
-		mounts = append(mounts, runner.Mount{Source: folder, ReadOnly: true})
-	}
 	return runner.Spec{
-		ID:      workID(job),
-		Labels:  map[string]string{"kind": "training", "job": job.Request.TrainingJobName},
-		Command: append(append([]string{}, f.Algorithm...), f.folder(job)),
-		Env:     env, Dir: f.folder(job), Mounts: mounts, LogPath: f.logPath(job),
-	}
+		ID:      workID(job, i),
+		Labels:  map[string]string{"kind": "training", "job": job.Request.TrainingJobName, "host": i.host()},
+		Command: cmd.Argv, Env: env, Dir: p.dir, Image: rt.Image, Network: job.network(),
+		Mounts:  slices.Concat(cmd.Mounts, f.ownMounts(job, p), f.inputMounts(job, i)),
+		LogPath: f.logPath(job, i),
+	}, nil
 }
 
-// blame says why a process failed: in its own words where it left some, else
-// by how it ended and what it printed last.
-func (f *Family) blame(job *Job, st runner.Status) string {
-	if text, err := os.ReadFile(filepath.Join(f.folder(job), "output/failure")); err == nil && len(text) > 0 {
-		return "AlgorithmError: " + string(text)
+// command is what runs on an instance, with what it needs of the machine.
+func (f *Family) command(job *Job, p place, rt runtimes.Runtime, provided sagemaker.Provision) (toolkit.Command, error) {
+	asked := job.Request.AlgorithmSpecification
+	argv := slices.Concat(asked.ContainerEntrypoint, asked.ContainerArguments)
+	switch {
+	case job.builtin():
+		env := maps.Clone(f.Algorithm.Environment)
+		maps.Copy(env, provided.Env)
+		return toolkit.Command{
+			Argv: append(slices.Clone(f.Algorithm.Command), p.dir), Env: env,
+			Mounts: slices.Concat(f.Algorithm.Mounts, provided.Mounts),
+		}, nil
+	case len(asked.ContainerEntrypoint) > 0:
+		return toolkit.Command{Argv: argv, Env: rt.Env, Mounts: rt.Mounts}, nil
+	case rt.Kind == runtimes.Container:
+		return toolkit.Command{Argv: append([]string{"train"}, argv...), Env: rt.Env, Mounts: rt.Mounts}, nil
 	}
-	how := fmt.Sprintf("exit code %d", st.ExitCode)
-	if st.Signal != "" {
-		how = "killed by " + st.Signal
-	}
-	if st.Reason != "" {
-		how += " (" + st.Reason + ")"
-	}
-	if last := sagemaker.LastLines(f.logPath(job), 500); last != "" {
-		how += ", last output: " + last
-	}
-	return "AlgorithmError: the training process failed: " + how
+	cmd, err := f.Toolkit(rt, p.base)
+	cmd.Mounts = slices.Concat(cmd.Mounts, f.Packages.Mounts)
+	return cmd, err
 }
 
-// upload packs the model, and what the job left in output/data, and puts both
-// under the job's output path, as its role. It returns the model's URI.
-func (f *Family) upload(ctx context.Context, job *Job) (string, error) {
-	caller, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job))
-	if err != nil {
-		return "", err
+// ownMounts show an instance its folder as /opt/ml, the names of the others,
+// its checkpoints where it wants them, and the weights.
+func (f *Family) ownMounts(job *Job, p place) (mounts []runner.Mount) {
+	if p.mapped() {
+		mounts = append(mounts,
+			runner.Mount{Source: p.dir, Target: p.base},
+			runner.Mount{Source: f.hostsPath(job), Target: "/etc/hosts", ReadOnly: true})
 	}
-	bucket, prefix, err := sagemaker.SplitS3URI(job.Request.OutputDataConfig.S3OutputPath)
-	if err != nil {
-		return "", err
-	}
-	key := strings.TrimSuffix(prefix, "/")
-	if key != "" {
-		key += "/"
-	}
-	key += job.Request.TrainingJobName + "/output/"
-	if data := filepath.Join(f.folder(job), "output/data"); !empty(data) {
-		if err := f.put(ctx, caller, data, bucket, key+"output.tar.gz"); err != nil {
-			return "", err
+	if c := job.Request.CheckpointConfig; c != nil {
+		if local := filepath.Clean(sagemaker.Or(c.LocalPath, checkpointPath)); local != checkpointPath {
+			mounts = append(mounts, runner.Mount{Source: filepath.Join(p.dir, "checkpoints"), Target: local})
 		}
 	}
-	model := filepath.Join(f.folder(job), "model")
-	if empty(model) {
-		return "", nil
+	if _, err := os.Stat(f.Weights); f.Weights != "" && err == nil {
+		mounts = append(mounts, runner.Mount{Source: f.Weights, ReadOnly: true})
 	}
-	return fmt.Sprintf("s3://%s/%smodel.tar.gz", bucket, key), f.put(ctx, caller, model, bucket, key+"model.tar.gz")
+	return mounts
 }
 
-func empty(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err != nil || len(entries) == 0
+func (f *Family) hostsPath(job *Job) string { return filepath.Join(f.home(job), "hosts") }
+
+// writeHosts adds the job's instances to the names that this machine knows.
+func (f *Family) writeHosts(job *Job) error {
+	text, err := os.ReadFile("/etc/hosts")
+	if err != nil || len(text) == 0 {
+		text = []byte("127.0.0.1 localhost\n::1 localhost\n")
+	}
+	var b strings.Builder
+	for _, i := range job.instances() {
+		fmt.Fprintf(&b, "%s %s\n", i.address(job), i.host())
+	}
+	b.Write(text)
+	return os.WriteFile(f.hostsPath(job), []byte(b.String()), 0o644)
 }
 
-func (f *Family) put(ctx context.Context, as *awsapi.Caller, dir, bucket, key string) (err error) {
-	packed, err := os.CreateTemp(f.Dir, "upload-")
+// freePort finds a port for the instances of a job to meet at. Jobs share the
+// machine's ports, and libraries have one favourite for all of them.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer os.Remove(packed.Name())
-	defer func() { err = errors.Join(err, packed.Close()) }()
-	if err := artifact.Pack(packed, dir); err != nil {
-		return err
-	}
-	size, err := packed.Seek(0, 1)
-	if err != nil {
-		return err
-	}
-	if _, err := packed.Seek(0, 0); err != nil {
-		return err
-	}
-	return f.Objects.Put(ctx, as, bucket, key, packed, size)
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
