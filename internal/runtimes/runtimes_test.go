@@ -477,9 +477,9 @@ func TestManyAdd(t *testing.T) {
 	failed := make(chan error, n)
 	var want []string
 	for i := range n {
-		want = append(want, fmt.Sprintf("mine-%d", i))
-		s := m.open()
-		go func() { _, err := s.Add(t.Context(), want[i], f.path); failed <- err }()
+		s, name := m.open(), fmt.Sprintf("mine-%d", i)
+		want = append(want, name)
+		go func() { _, err := s.Add(t.Context(), name, f.path); failed <- err }()
 	}
 	for range n {
 		if err := <-failed; err != nil {
