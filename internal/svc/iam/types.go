@@ -22,6 +22,10 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[AttachRolePolicyInput](), Output: reflect.TypeFor[AttachRolePolicyOutput](),
 			Errors: []string{"NoSuchEntityException", "LimitExceededException", "InvalidInputException", "UnmodifiableEntityException", "PolicyNotAttachableException", "ServiceFailureException"},
 		},
+		{Name: "AttachUserPolicy", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[AttachUserPolicyInput](), Output: reflect.TypeFor[AttachUserPolicyOutput](),
+			Errors: []string{"NoSuchEntityException", "LimitExceededException", "InvalidInputException", "PolicyNotAttachableException", "ServiceFailureException"},
+		},
 		{Name: "CreateAccessKey", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[CreateAccessKeyInput](), Output: reflect.TypeFor[CreateAccessKeyOutput](),
 			Errors: []string{"NoSuchEntityException", "LimitExceededException", "ServiceFailureException"},
@@ -66,6 +70,10 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[DetachRolePolicyInput](), Output: reflect.TypeFor[DetachRolePolicyOutput](),
 			Errors: []string{"NoSuchEntityException", "LimitExceededException", "InvalidInputException", "UnmodifiableEntityException", "ServiceFailureException"},
 		},
+		{Name: "DetachUserPolicy", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[DetachUserPolicyInput](), Output: reflect.TypeFor[DetachUserPolicyOutput](),
+			Errors: []string{"NoSuchEntityException", "LimitExceededException", "InvalidInputException", "ServiceFailureException"},
+		},
 		{Name: "GetPolicy", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[GetPolicyInput](), Output: reflect.TypeFor[GetPolicyOutput](),
 			Errors: []string{"NoSuchEntityException", "InvalidInputException", "ServiceFailureException"},
@@ -98,6 +106,14 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[ListAttachedRolePoliciesInput](), Output: reflect.TypeFor[ListAttachedRolePoliciesOutput](),
 			Errors: []string{"NoSuchEntityException", "InvalidInputException", "ServiceFailureException"},
 		},
+		{Name: "ListAttachedUserPolicies", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[ListAttachedUserPoliciesInput](), Output: reflect.TypeFor[ListAttachedUserPoliciesOutput](),
+			Errors: []string{"NoSuchEntityException", "InvalidInputException", "ServiceFailureException"},
+		},
+		{Name: "ListEntitiesForPolicy", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[ListEntitiesForPolicyInput](), Output: reflect.TypeFor[ListEntitiesForPolicyOutput](),
+			Errors: []string{"NoSuchEntityException", "InvalidInputException", "ServiceFailureException"},
+		},
 		{Name: "ListPolicies", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[ListPoliciesInput](), Output: reflect.TypeFor[ListPoliciesOutput](),
 			Errors: []string{"ServiceFailureException"},
@@ -126,6 +142,10 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[PutUserPolicyInput](), Output: reflect.TypeFor[PutUserPolicyOutput](),
 			Errors: []string{"LimitExceededException", "MalformedPolicyDocumentException", "NoSuchEntityException", "ServiceFailureException"},
 		},
+		{Name: "SimulatePrincipalPolicy", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[SimulatePrincipalPolicyInput](), Output: reflect.TypeFor[SimulatePrincipalPolicyOutput](),
+			Errors: []string{"NoSuchEntityException", "InvalidInputException", "PolicyEvaluationException"},
+		},
 		{Name: "UpdateAccessKey", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[UpdateAccessKeyInput](), Output: reflect.TypeFor[UpdateAccessKeyOutput](),
 			Errors: []string{"NoSuchEntityException", "LimitExceededException", "ServiceFailureException", "InvalidInputException"},
@@ -143,7 +163,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "AddUserToGroup"},
 		{Name: "AssociateDelegationRequest"},
 		{Name: "AttachGroupPolicy"},
-		{Name: "AttachUserPolicy"},
 		{Name: "ChangePassword"},
 		{Name: "CreateAccountAlias"},
 		{Name: "CreateDelegationRequest"},
@@ -175,7 +194,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "DeleteUserPermissionsBoundary"},
 		{Name: "DeleteVirtualMFADevice"},
 		{Name: "DetachGroupPolicy"},
-		{Name: "DetachUserPolicy"},
 		{Name: "DisableOrganizationsRootCredentialsManagement"},
 		{Name: "DisableOrganizationsRootSessions"},
 		{Name: "DisableOutboundWebIdentityFederation"},
@@ -213,9 +231,7 @@ var Model = &awsapi.ServiceModel{
 		{Name: "GetServiceLinkedRoleDeletionStatus"},
 		{Name: "ListAccountAliases"},
 		{Name: "ListAttachedGroupPolicies"},
-		{Name: "ListAttachedUserPolicies"},
 		{Name: "ListDelegationRequests"},
-		{Name: "ListEntitiesForPolicy"},
 		{Name: "ListGroupPolicies"},
 		{Name: "ListGroups"},
 		{Name: "ListGroupsForUser"},
@@ -254,7 +270,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "SetDefaultPolicyVersion"},
 		{Name: "SetSecurityTokenServicePreferences"},
 		{Name: "SimulateCustomPolicy"},
-		{Name: "SimulatePrincipalPolicy"},
 		{Name: "TagInstanceProfile"},
 		{Name: "TagMFADevice"},
 		{Name: "TagOpenIDConnectProvider"},
@@ -329,7 +344,13 @@ var Model = &awsapi.ServiceModel{
 		{Shape: "UnrecognizedPublicKeyEncodingException", Code: "UnrecognizedPublicKeyEncoding", Status: 400},
 	},
 	Enums: map[string][]string{
+		"AttachmentType":                    {"user", "group", "role"},
+		"ContextKeyTypeEnum":                {"string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"},
+		"EntityType":                        {"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"},
 		"PermissionsBoundaryAttachmentType": {"PermissionsBoundaryPolicy"},
+		"PolicyEvaluationDecisionType":      {"allowed", "explicitDeny", "implicitDeny"},
+		"PolicyIdentifierPolicyType":        {"inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"},
+		"PolicySourceType":                  {"user", "group", "role", "aws-managed", "user-managed", "resource", "none"},
 		"PolicyUsageType":                   {"PermissionsPolicy", "PermissionsBoundary"},
 		"policyScopeType":                   {"All", "AWS", "Local"},
 		"statusType":                        {"Active", "Inactive", "Expired"},
@@ -342,6 +363,14 @@ type AttachRolePolicyInput struct {
 }
 
 type AttachRolePolicyOutput struct {
+}
+
+type AttachUserPolicyInput struct {
+	UserName  string `aws:"UserName,required,min=1,max=64" pattern:"[\\w+=,.@-]+"`
+	PolicyArn string `aws:"PolicyArn,required,min=20,max=2048"`
+}
+
+type AttachUserPolicyOutput struct {
 }
 
 type CreateAccessKeyInput struct {
@@ -442,6 +471,14 @@ type DetachRolePolicyInput struct {
 type DetachRolePolicyOutput struct {
 }
 
+type DetachUserPolicyInput struct {
+	UserName  string `aws:"UserName,required,min=1,max=64" pattern:"[\\w+=,.@-]+"`
+	PolicyArn string `aws:"PolicyArn,required,min=20,max=2048"`
+}
+
+type DetachUserPolicyOutput struct {
+}
+
 type GetPolicyInput struct {
 	PolicyArn string `aws:"PolicyArn,required,min=20,max=2048"`
 }
@@ -520,6 +557,36 @@ type ListAttachedRolePoliciesOutput struct {
 	AttachedPolicies []*AttachedPolicy `aws:"AttachedPolicies"`
 	IsTruncated      *bool             `aws:"IsTruncated"`
 	Marker           *string           `aws:"Marker"`
+}
+
+type ListAttachedUserPoliciesInput struct {
+	UserName   string  `aws:"UserName,required,min=1,max=64" pattern:"[\\w+=,.@-]+"`
+	PathPrefix *string `aws:"PathPrefix,min=1,max=512" pattern:"((/[A-Za-z0-9\\.,\\+@=_-]+)*)/"`
+	Marker     *string `aws:"Marker,min=1,max=320" pattern:"[\\u0020-\\u00FF]+"`
+	MaxItems   *int64  `aws:"MaxItems,min=1,max=1000,int32"`
+}
+
+type ListAttachedUserPoliciesOutput struct {
+	AttachedPolicies []*AttachedPolicy `aws:"AttachedPolicies"`
+	IsTruncated      *bool             `aws:"IsTruncated"`
+	Marker           *string           `aws:"Marker"`
+}
+
+type ListEntitiesForPolicyInput struct {
+	PolicyArn         string  `aws:"PolicyArn,required,min=20,max=2048"`
+	EntityFilter      *string `aws:"EntityFilter" enum:"EntityType"`
+	PathPrefix        *string `aws:"PathPrefix,min=1,max=512" pattern:"(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)"`
+	PolicyUsageFilter *string `aws:"PolicyUsageFilter" enum:"PolicyUsageType"`
+	Marker            *string `aws:"Marker,min=1,max=320" pattern:"[\\u0020-\\u00FF]+"`
+	MaxItems          *int64  `aws:"MaxItems,min=1,max=1000,int32"`
+}
+
+type ListEntitiesForPolicyOutput struct {
+	PolicyGroups []*PolicyGroup `aws:"PolicyGroups"`
+	PolicyUsers  []*PolicyUser  `aws:"PolicyUsers"`
+	PolicyRoles  []*PolicyRole  `aws:"PolicyRoles"`
+	IsTruncated  *bool          `aws:"IsTruncated"`
+	Marker       *string        `aws:"Marker"`
 }
 
 type ListPoliciesInput struct {
@@ -603,6 +670,28 @@ type PutUserPolicyInput struct {
 type PutUserPolicyOutput struct {
 }
 
+type SimulatePrincipalPolicyInput struct {
+	PolicySourceArn                    string              `aws:"PolicySourceArn,required,min=20,max=2048"`
+	PolicyInputList                    []string            `aws:"PolicyInputList" item.aws:",min=1,max=131072" item.pattern:"[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"`
+	PermissionsBoundaryPolicyInputList []string            `aws:"PermissionsBoundaryPolicyInputList" item.aws:",min=1,max=131072" item.pattern:"[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"`
+	PolicyExclusionList                []*PolicyIdentifier `aws:"PolicyExclusionList,max=256"`
+	ActionNames                        []string            `aws:"ActionNames,required" item.aws:",min=3,max=128"`
+	ResourceArns                       []string            `aws:"ResourceArns" item.aws:",min=1,max=2048"`
+	ResourcePolicy                     *string             `aws:"ResourcePolicy,min=1,max=131072" pattern:"[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"`
+	ResourceOwner                      *string             `aws:"ResourceOwner,min=1,max=2048"`
+	CallerArn                          *string             `aws:"CallerArn,min=1,max=2048"`
+	ContextEntries                     []*ContextEntry     `aws:"ContextEntries"`
+	ResourceHandlingOption             *string             `aws:"ResourceHandlingOption,min=1,max=64"`
+	MaxItems                           *int64              `aws:"MaxItems,min=1,max=1000,int32"`
+	Marker                             *string             `aws:"Marker,min=1,max=320" pattern:"[\\u0020-\\u00FF]+"`
+}
+
+type SimulatePrincipalPolicyOutput struct {
+	EvaluationResults []*EvaluationResult `aws:"EvaluationResults"`
+	IsTruncated       *bool               `aws:"IsTruncated"`
+	Marker            *string             `aws:"Marker"`
+}
+
 type UpdateAccessKeyInput struct {
 	UserName    *string `aws:"UserName,min=1,max=128" pattern:"[\\w+=,.@-]+"`
 	AccessKeyId string  `aws:"AccessKeyId,required,min=16,max=128" pattern:"[\\w]+"`
@@ -640,6 +729,32 @@ type AttachedPolicy struct {
 	PolicyArn  *string `aws:"PolicyArn,min=20,max=2048"`
 }
 
+type ContextEntry struct {
+	ContextKeyName   *string  `aws:"ContextKeyName,min=5,max=256"`
+	ContextKeyValues []string `aws:"ContextKeyValues"`
+	ContextKeyType   *string  `aws:"ContextKeyType" enum:"ContextKeyTypeEnum"`
+}
+
+type EvaluationResult struct {
+	EvalActionName                    string                             `aws:"EvalActionName,required,min=3,max=128"`
+	EvalResourceName                  *string                            `aws:"EvalResourceName,min=1,max=2048"`
+	EvalDecision                      string                             `aws:"EvalDecision,required" enum:"PolicyEvaluationDecisionType"`
+	MatchedStatements                 []*Statement                       `aws:"MatchedStatements"`
+	MissingContextValues              []string                           `aws:"MissingContextValues" item.aws:",min=5,max=256"`
+	OrganizationsDecisionDetail       *OrganizationsDecisionDetail       `aws:"OrganizationsDecisionDetail"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `aws:"PermissionsBoundaryDecisionDetail"`
+	EvalDecisionDetails               map[string]string                  `aws:"EvalDecisionDetails" key.aws:",min=3,max=256" item.enum:"PolicyEvaluationDecisionType"`
+	ResourceSpecificResults           []*ResourceSpecificResult          `aws:"ResourceSpecificResults"`
+}
+
+type OrganizationsDecisionDetail struct {
+	AllowedByOrganizations *bool `aws:"AllowedByOrganizations"`
+}
+
+type PermissionsBoundaryDecisionDetail struct {
+	AllowedByPermissionsBoundary *bool `aws:"AllowedByPermissionsBoundary"`
+}
+
 type Policy struct {
 	PolicyName                    *string    `aws:"PolicyName,min=1,max=128" pattern:"[\\w+=,.@-]+"`
 	PolicyId                      *string    `aws:"PolicyId,min=16,max=128" pattern:"[\\w]+"`
@@ -655,11 +770,47 @@ type Policy struct {
 	Tags                          []*Tag     `aws:"Tags,max=50"`
 }
 
+type PolicyGroup struct {
+	GroupName *string `aws:"GroupName,min=1,max=128" pattern:"[\\w+=,.@-]+"`
+	GroupId   *string `aws:"GroupId,min=16,max=128" pattern:"[\\w]+"`
+}
+
+type PolicyIdentifier struct {
+	PolicyType             *string                     `aws:"PolicyType" enum:"PolicyIdentifierPolicyType"`
+	PolicyArn              *string                     `aws:"PolicyArn,min=20,max=2048"`
+	InlinePolicyIdentifier *InlinePolicyIdentifierType `aws:"InlinePolicyIdentifier"`
+}
+
+type InlinePolicyIdentifierType struct {
+	PolicyName     string `aws:"PolicyName,required,min=1,max=128" pattern:"[\\w+=,.@-]+"`
+	AttachmentType string `aws:"AttachmentType,required" enum:"AttachmentType"`
+	AttachmentName string `aws:"AttachmentName,required,min=1,max=128" pattern:"[\\w+=,.@-]+"`
+}
+
+type PolicyRole struct {
+	RoleName *string `aws:"RoleName,min=1,max=64" pattern:"[\\w+=,.@-]+"`
+	RoleId   *string `aws:"RoleId,min=16,max=128" pattern:"[\\w]+"`
+}
+
+type PolicyUser struct {
+	UserName *string `aws:"UserName,min=1,max=64" pattern:"[\\w+=,.@-]+"`
+	UserId   *string `aws:"UserId,min=16,max=128" pattern:"[\\w]+"`
+}
+
 type PolicyVersion struct {
 	Document         *string    `aws:"Document,min=1,max=131072" pattern:"[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"`
 	VersionId        *string    `aws:"VersionId" pattern:"v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?"`
 	IsDefaultVersion *bool      `aws:"IsDefaultVersion"`
 	CreateDate       *time.Time `aws:"CreateDate"`
+}
+
+type ResourceSpecificResult struct {
+	EvalResourceName                  string                             `aws:"EvalResourceName,required,min=1,max=2048"`
+	EvalResourceDecision              string                             `aws:"EvalResourceDecision,required" enum:"PolicyEvaluationDecisionType"`
+	MatchedStatements                 []*Statement                       `aws:"MatchedStatements"`
+	MissingContextValues              []string                           `aws:"MissingContextValues" item.aws:",min=5,max=256"`
+	EvalDecisionDetails               map[string]string                  `aws:"EvalDecisionDetails" key.aws:",min=3,max=256" item.enum:"PolicyEvaluationDecisionType"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `aws:"PermissionsBoundaryDecisionDetail"`
 }
 
 type Role struct {
@@ -690,6 +841,18 @@ type RoleLastUsed struct {
 type SourceRoleTemplate struct {
 	TemplateArn          string `aws:"TemplateArn,required,min=20,max=2048"`
 	TemplateMinorVersion int64  `aws:"TemplateMinorVersion,required,int32"`
+}
+
+type Statement struct {
+	SourcePolicyId   *string   `aws:"SourcePolicyId"`
+	SourcePolicyType *string   `aws:"SourcePolicyType" enum:"PolicySourceType"`
+	StartPosition    *Position `aws:"StartPosition"`
+	EndPosition      *Position `aws:"EndPosition"`
+}
+
+type Position struct {
+	Line   *int64 `aws:"Line,int32"`
+	Column *int64 `aws:"Column,int32"`
 }
 
 type Tag struct {
