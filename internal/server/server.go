@@ -23,6 +23,7 @@ import (
 	"github.com/musher/musher/internal/serve"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/iam"
+	"github.com/musher/musher/internal/svc/logs"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
@@ -53,6 +54,7 @@ type Server struct {
 
 	roles    *roles
 	buckets  *s3.Service
+	logs     *logs.Service
 	training *training.Family
 	tuning   *tuning.Family
 	hosting  *hosting.Family
@@ -158,6 +160,9 @@ func (s *Server) wire(ctx context.Context) error {
 	s.rootKey, s.rootSecret = identity.RootKey()
 	tokens := sts.New(sts.Options{Account: o.Account, Identities: identity})
 	s.buckets = s3.New(s3.Deps{DB: s.db, Blobs: s.blobs, Authorizer: identity, Log: log})
+	if s.logs, err = logs.New(ctx, logs.Deps{DB: s.db, Log: log}); err != nil {
+		return err
+	}
 	bucketsAsCaller := &objects{}
 	router := serve.NewRouter(serve.Options{})
 	if s.roles, err = newRoles(ctx, s.db, tokens, s.runner, s.Endpoint()); err != nil {
@@ -175,6 +180,7 @@ func (s *Server) wire(ctx context.Context) error {
 		identity.API(),
 		tokens.API(),
 		s.buckets.API(),
+		s.logs.API(),
 		sm,
 		smruntime.New(smruntime.Deps{Router: router, Log: log}),
 	)
@@ -260,7 +266,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.janitor} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.logs.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error { return s.front.Serve(s.listener) })
