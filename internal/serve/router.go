@@ -30,6 +30,9 @@ var (
 	ErrTimeout = errors.New("the model did not answer in time")
 	// ErrBroken means that an instance went away in the middle of a request.
 	ErrBroken = errors.New("the model server closed the connection")
+	// ErrNotReady means that an instance has lost its model and loads it again;
+	// the request was not processed.
+	ErrNotReady = errors.New("the model is not ready")
 	// ErrTooLarge means that the answer is above the limit.
 	ErrTooLarge = errors.New("the model's answer is too large")
 )
@@ -251,6 +254,9 @@ func (r *Router) send(ctx context.Context, in Instance, req *Request) (*Response
 		return nil, classify(ctx, err)
 	}
 	defer res.Body.Close()
+	if res.Header.Get(notReady) != "" {
+		return nil, ErrNotReady
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, r.opts.MaxAnswer+1))
 	switch {
 	case err != nil:
@@ -264,7 +270,10 @@ func (r *Router) send(ctx context.Context, in Instance, req *Request) (*Response
 	}, nil
 }
 
-const customAttributes = "X-Amzn-Sagemaker-Custom-Attributes"
+const (
+	customAttributes = "X-Amzn-Sagemaker-Custom-Attributes"
+	notReady         = "Musher-Not-Ready" // in an answer of an instance, not of its model
+)
 
 // classify tells a slow instance from a client that went away and from an
 // instance that did.

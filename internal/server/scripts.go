@@ -13,11 +13,16 @@ import (
 
 // trainingToolkit is how a Python runtime runs the script of a training job.
 func (s *Server) trainingToolkit(rt runtimes.Runtime, base string) (toolkit.Command, error) {
-	tools, err := toolkit.Install(filepath.Join(s.opts.Cache, "toolkit"))
+	tools, err := s.toolkit()
 	if err != nil {
 		return toolkit.Command{}, err
 	}
 	return toolkit.Trainer(rt, tools, base), nil
+}
+
+// toolkit is the folder of what runs users' scripts.
+func (s *Server) toolkit() (string, error) {
+	return toolkit.Install(filepath.Join(s.opts.Cache, "toolkit"))
 }
 
 // pipVariables say where pip finds packages. Others of the server's variables

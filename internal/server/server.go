@@ -215,12 +215,20 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 	}
 	tuner := tuning.New(tuning.Deps{DB: s.db, Trainer: trainer, Tags: tags, Log: s.opts.Log}, api)
 	trainer.OnEnd(tuner.TrainingEnded)
+	models, err := channel.New(s.path("models"), objects)
+	if err != nil {
+		return nil, err
+	}
 	host := hosting.New(hosting.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
+		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: models,
+		Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
 		Dir: s.path("endpoints"), ModelsDir: s.path("models"),
-		Server: self("serve-model"), Environment: env,
-		Provide: s.opts.Provider.Serving,
-		Mounts:  []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}},
+		Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
+		Builtin: hosting.ModelServer{
+			Command: self("serve-model"), Environment: env,
+			Mounts:  []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}}, Provide: s.opts.Provider.Serving,
+		},
+		Toolkit: s.toolkit, Packages: packages(os.Environ()),
 	}, api)
 	s.training, s.tuning, s.hosting = trainer, tuner, host
 	s.wired.Store(true)

@@ -3,6 +3,7 @@ package toolkit
 import (
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/musher/musher/internal/runner"
@@ -35,6 +36,19 @@ func Server(rt runtimes.Runtime, tools string, s Serving) Command {
 		}
 	}
 	return c
+}
+
+// ModelFolder is where scripts expect their model.
+const ModelFolder = "/opt/ml/model"
+
+// CodeFolder is the folder of a model's script below the model's, by
+// SAGEMAKER_SUBMIT_DIRECTORY.
+func CodeFolder(submitted string) string {
+	below, ok := strings.CutPrefix(strings.TrimPrefix(submitted, "file://"), ModelFolder+"/")
+	if !ok {
+		return "code"
+	}
+	return filepath.Clean("/" + below)[1:]
 }
 
 // framework is whose defaults stand in for functions that a script lacks.

@@ -89,6 +89,8 @@ func explain(r *awsapi.Request, in *InvokeEndpointInput, err error) error {
 		return awsapi.Errorf("ValidationError", "Variant %s of endpoint %s not found.", value(in.TargetVariant), in.EndpointName)
 	case errors.Is(err, serve.ErrUnavailable):
 		return awsapi.Errorf("ServiceUnavailable", "No instance of endpoint %s can take requests now. Try again.", in.EndpointName)
+	case errors.Is(err, serve.ErrNotReady):
+		return awsapi.Errorf("ModelNotReadyException", "The model of endpoint %s is not ready: its server loads it again. The model's log tells why: musher logs %s.", in.EndpointName, in.EndpointName)
 	case errors.Is(err, serve.ErrTimeout):
 		return modelError(r, in, 504, "", "Received server error (0) from primary with message \"Your invocation timed out while waiting for a response from container primary\"")
 	case errors.Is(err, serve.ErrBroken), errors.Is(err, serve.ErrTooLarge):

@@ -33,10 +33,10 @@ func (f *Family) createConfig(ctx context.Context, in *sagemaker.CreateEndpointC
 		return nil, err
 	}
 	f.noteIgnored("CreateEndpointConfig", map[string]bool{
-		"DataCaptureConfig":      in.DataCaptureConfig != nil,
-		"KmsKeyId":               in.KmsKeyId != nil,
-		"VpcConfig":              in.VpcConfig != nil,
-		"EnableNetworkIsolation": sagemaker.Or(in.EnableNetworkIsolation, false),
+		"DataCaptureConfig": in.DataCaptureConfig != nil,
+		"KmsKeyId":          in.KmsKeyId != nil,
+		"VpcConfig":         in.VpcConfig != nil,
+		"MetricsConfig":     in.MetricsConfig != nil,
 	})
 	r := awsapi.RequestFrom(ctx)
 	config := &Config{Request: *in, ARN: sagemaker.ARN(r, "endpoint-config", in.EndpointConfigName), Created: time.Now().UTC()}
@@ -107,6 +107,7 @@ func (f *Family) describeConfig(ctx context.Context, in *sagemaker.DescribeEndpo
 		EndpointConfigName: req.EndpointConfigName, EndpointConfigArn: c.ARN, CreationTime: c.Created,
 		ProductionVariants: req.ProductionVariants, DataCaptureConfig: req.DataCaptureConfig, KmsKeyId: req.KmsKeyId,
 		ExecutionRoleArn: req.ExecutionRoleArn, VpcConfig: req.VpcConfig, EnableNetworkIsolation: req.EnableNetworkIsolation,
+		MetricsConfig: req.MetricsConfig,
 	}, nil
 }
 

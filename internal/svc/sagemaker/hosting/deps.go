@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/serve"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/sagemaker"
+	"github.com/musher/musher/internal/svc/sagemaker/channel"
 )
 
 // Router is the data plane.
@@ -22,11 +24,19 @@ type Router interface {
 	Idle(in serve.Instance) bool
 }
 
+// Stage brings S3 prefixes down to folders.
+type Stage interface {
+	Folder(ctx context.Context, as *awsapi.Caller, uri string, progress channel.Progress) (string, error)
+}
+
 // Deps is what the family needs of the rest.
 type Deps struct {
 	DB      *state.DB
 	Roles   sagemaker.Roles
 	Objects sagemaker.Objects
+	Images  sagemaker.Images
+	Logs    sagemaker.Logs // may be nil
+	Stage   Stage          // its folders lie below ModelsDir
 	Runner  runner.Runner
 	Router  Router
 	Tags    *sagemaker.Tags
@@ -35,16 +45,26 @@ type Deps struct {
 	Dir       string // one folder per endpoint below it
 	ModelsDir string // unpacked models below it
 
-	// Server is the command of the built-in model server; it gets the model's
-	// folder and the socket to listen on as its last arguments.
-	Server []string
-	// Environment is what every instance gets beside its own variables.
+	// Environment is what every instance gets beside its own variables: the
+	// endpoint of this server.
 	Environment map[string]string
-	// Provide gets ready what the model server loads.
-	Provide func(ctx context.Context) (sagemaker.Provision, error)
-	// Mounts are the folders outside of its own that the server may see.
-	Mounts []runner.Mount
+	Builtin     ModelServer
+	// Toolkit returns the folder of the toolkit that serves users' scripts.
+	Toolkit func() (string, error)
+	// Packages is where scripts' pip finds packages, if not where it looks anyway.
+	Packages sagemaker.Provision
+
 	// HealthTimeout is how long an instance may take until it answers /ping;
 	// 0: 4 minutes, as on SageMaker.
 	HealthTimeout time.Duration
+}
+
+// ModelServer is the built-in one, of models that the built-in algorithm trained.
+type ModelServer struct {
+	Command     []string // gets the model's folder and the socket to listen on as its last arguments
+	Environment map[string]string
+	// Mounts are the folders outside of its own that the server may see.
+	Mounts []runner.Mount
+	// Provide gets ready what it loads.
+	Provide func(ctx context.Context) (sagemaker.Provision, error)
 }

@@ -103,8 +103,13 @@ func (f *Family) deployment(ctx context.Context, tx *state.Tx, config string, ge
 		if err != nil {
 			return nil, err
 		}
+		isolated := sagemaker.Or(m.Request.EnableNetworkIsolation, false) || sagemaker.Or(c.Request.EnableNetworkIsolation, false)
+		if isolated && !f.Runner.Abilities().Isolate {
+			return nil, sagemaker.Invalid("Model %q asks for network isolation, which cannot be enforced on this machine: set EnableNetworkIsolation to false.", *v.ModelName)
+		}
 		d.Variants = append(d.Variants, Variant{
 			Spec: *v, Model: m.Request, Desired: int(*v.InitialInstanceCount), Weight: sagemaker.Or(v.InitialVariantWeight, 1),
+			Isolated: isolated,
 		})
 	}
 	return d, nil
@@ -215,11 +220,10 @@ func (f *Family) summary(row *Endpoint, d *Deployment, v *Variant) *sagemaker.Pr
 			healthy++
 		}
 	}
-	resolved := sagemaker.ImageClassification
 	return &sagemaker.ProductionVariantSummary{
 		VariantName: v.Spec.VariantName, CurrentWeight: &v.Weight, DesiredWeight: &v.Weight,
 		CurrentInstanceCount: &healthy, DesiredInstanceCount: &desired,
-		DeployedImages: []*sagemaker.DeployedImage{{SpecifiedImage: v.container().Image, ResolvedImage: &resolved, ResolutionTime: &d.Since}},
+		DeployedImages: []*sagemaker.DeployedImage{{SpecifiedImage: v.container().Image, ResolvedImage: v.container().Image, ResolutionTime: &d.Since}},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
@@ -30,12 +31,15 @@ func (f *Family) handleModels(s *awsapi.Service) {
 }
 
 func (f *Family) createModel(ctx context.Context, in *sagemaker.CreateModelInput) (*sagemaker.CreateModelOutput, error) {
-	if err := validateModel(in); err != nil {
+	if err := f.validateModel(in); err != nil {
 		return nil, err
 	}
+	c := container(in)
 	f.noteIgnored("CreateModel", map[string]bool{
-		"VpcConfig":              in.VpcConfig != nil,
-		"EnableNetworkIsolation": sagemaker.Or(in.EnableNetworkIsolation, false),
+		"VpcConfig":                in.VpcConfig != nil,
+		"InferenceExecutionConfig": in.InferenceExecutionConfig != nil,
+		"ImageConfig":              c.ImageConfig != nil,
+		"ContainerMetricsConfig":   c.ContainerMetricsConfig != nil,
 	})
 	model := &Model{Request: *in, ARN: sagemaker.ARN(awsapi.RequestFrom(ctx), "model", in.ModelName), Created: time.Now().UTC()}
 	err := f.db.Update(ctx, func(tx *state.Tx) error {
@@ -50,7 +54,7 @@ func (f *Family) createModel(ctx context.Context, in *sagemaker.CreateModelInput
 	return &sagemaker.CreateModelOutput{ModelArn: model.ARN}, nil
 }
 
-func validateModel(in *sagemaker.CreateModelInput) error {
+func (f *Family) validateModel(in *sagemaker.CreateModelInput) error {
 	c := container(in)
 	switch {
 	case in.ModelName == "":
@@ -65,33 +69,28 @@ func validateModel(in *sagemaker.CreateModelInput) error {
 		return sagemaker.Invalid("The container must name an Image; ModelPackageName is not supported yet.")
 	case c.Mode != nil && *c.Mode != "SingleModel":
 		return sagemaker.Invalid("Container mode %s is not supported yet: use SingleModel.", *c.Mode)
+	case c.MultiModelConfig != nil:
+		return sagemaker.Invalid("MultiModelConfig is not supported yet: create an endpoint per model.")
+	case len(c.AdditionalModelDataSources) > 0:
+		return sagemaker.Invalid("AdditionalModelDataSources are not supported yet: put all files into one ModelDataSource.")
 	case in.ExecutionRoleArn == nil:
 		return sagemaker.Invalid("ExecutionRoleArn is required: the model's data is read as that role.")
 	}
-	if _, err := sagemaker.ResolveImage(*c.Image); err != nil {
+	rt, err := f.Images.Resolve(*c.Image)
+	if err != nil {
 		return sagemaker.Invalid("Cannot find the inference image: %v.", err)
 	}
-	_, err := modelURI(c)
+	if rt.Kind == runtimes.Container {
+		return sagemaker.Invalid("The image %s has a server of its own, and containers cannot be run here yet: name an image of a Python runtime (musher runtime ls).", *c.Image)
+	}
+	data, err := modelSource(c)
+	if err == nil && data.uri == "" && rt.Kind == runtimes.Builtin {
+		return sagemaker.Invalid("ModelDataUrl is required: the built-in model server serves a trained model.")
+	}
+	if err == nil {
+		_, err = codeSource(c)
+	}
 	return err
-}
-
-// modelURI is where a container's model.tar.gz lies.
-func modelURI(c *sagemaker.ContainerDefinition) (string, error) {
-	uri := ""
-	switch src := c.ModelDataSource; {
-	case c.ModelDataUrl != nil:
-		uri = *c.ModelDataUrl
-	case src == nil || src.S3DataSource == nil:
-		return "", sagemaker.Invalid("ModelDataUrl is required: the built-in model server serves a trained model.")
-	case src.S3DataSource.CompressionType != "Gzip":
-		return "", sagemaker.Invalid("ModelDataSource with CompressionType %s is not supported yet: use Gzip.", src.S3DataSource.CompressionType)
-	default:
-		uri = src.S3DataSource.S3Uri
-	}
-	if _, key, err := sagemaker.SplitS3URI(uri); err != nil || key == "" {
-		return "", sagemaker.Invalid("Invalid ModelDataUrl: %q does not name an object of a bucket (s3://bucket/key).", uri)
-	}
-	return uri, nil
 }
 
 func (f *Family) describeModel(ctx context.Context, in *sagemaker.DescribeModelInput) (*sagemaker.DescribeModelOutput, error) {
@@ -107,7 +106,7 @@ func (f *Family) describeModel(ctx context.Context, in *sagemaker.DescribeModelI
 		ModelName: m.Request.ModelName, ModelArn: m.ARN, CreationTime: m.Created,
 		PrimaryContainer: m.Request.PrimaryContainer, Containers: m.Request.Containers,
 		ExecutionRoleArn: m.Request.ExecutionRoleArn, VpcConfig: m.Request.VpcConfig,
-		EnableNetworkIsolation: m.Request.EnableNetworkIsolation,
+		EnableNetworkIsolation: m.Request.EnableNetworkIsolation, InferenceExecutionConfig: m.Request.InferenceExecutionConfig,
 	}, nil
 }
 

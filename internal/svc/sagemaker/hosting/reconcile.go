@@ -127,22 +127,22 @@ func (f *Family) update(ctx context.Context, row *Endpoint, change func(now time
 // bringUp starts a deployment's instances and lets them take over when all of
 // them answer.
 func (f *Family) bringUp(ctx context.Context, row *Endpoint) (time.Duration, error) {
-	if err := f.fetchModels(ctx, row); err != nil {
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
+	done, err := f.prepare(ctx, row)
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
 		return 0, f.giveUp(ctx, row, err.Error())
+	case !done:
+		return watchLook, nil
 	}
 	d := row.Pending
-	if d == nil {
-		return startLook, nil // it is being deleted
-	}
 	ready := 0
 	instances := d.instances(row.Name)
 	for _, in := range instances {
 		up, crashes, why, err := f.tend(ctx, row, d, in)
 		switch {
-		case err != nil && time.Since(d.Since) > f.healthTimeout(d):
+		case err != nil && time.Since(d.Ready) > f.healthTimeout(d):
 			return 0, f.giveUp(ctx, row, fmt.Sprintf("could not start an instance of variant %s: %v", in.variant, err))
 		case err != nil:
 			return 0, err
@@ -155,7 +155,7 @@ func (f *Family) bringUp(ctx context.Context, row *Endpoint) (time.Duration, err
 	switch {
 	case ready == len(instances):
 		return startLook, f.takeOver(ctx, row)
-	case time.Since(d.Since) > f.healthTimeout(d):
+	case time.Since(d.Ready) > f.healthTimeout(d):
 		return 0, f.giveUp(ctx, row, fmt.Sprintf("%d of %d instances did not pass the ping health check within %v. Their logs tell more: musher logs %s.",
 			len(instances)-ready, len(instances), f.healthTimeout(d), row.Name))
 	}
@@ -237,7 +237,7 @@ func (f *Family) tend(ctx context.Context, row *Endpoint, d *Deployment, in inst
 		return false, 0, "", err
 	case st.Ended():
 		crashes = f.seen.crashed(id, time.Now())
-		why = f.blame(in, st)
+		why = f.blame("The model server of", in, st)
 		f.Log.Warn("an instance ended", "endpoint", row.Name, "instance", id, "why", why)
 		return false, crashes, why, f.Runner.Remove(ctx, id)
 	}
@@ -262,22 +262,21 @@ func (f *Family) start(ctx context.Context, row *Endpoint, d *Deployment, in ins
 	if _, err := f.Roles.Session(ctx, *v.Model.ExecutionRoleArn, sessionName); err != nil {
 		return err // better said now than at the first call that the model makes
 	}
-	provided, err := f.Provide(ctx)
+	cmd, err := f.command(ctx, d, v, in)
 	if err != nil {
 		return err
 	}
-	target := in.target(f.Dir)
 	env := sagemaker.WorkEnvironment(dir, v.container().Environment)
 	maps.Copy(env, f.Environment)
-	maps.Copy(env, provided.Env)
+	maps.Copy(env, cmd.Env)
 	maps.Copy(env, f.Roles.Environment(in.id(), *v.Model.ExecutionRoleArn, sessionName))
 	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = row.Region, row.Region
+	f.followLog(ctx, in)
 	return f.Runner.Start(ctx, runner.Spec{
 		ID:      in.id(),
-		Labels:  map[string]string{"kind": "endpoint", "endpoint": row.Name, "variant": in.variant},
-		Command: append(append([]string{}, f.Server...), v.Folder, target.Socket),
-		Env:     env, Dir: dir, LogPath: filepath.Join(dir, "log"),
-		Mounts: slices.Concat([]runner.Mount{{Source: v.Folder, ReadOnly: true}}, f.Mounts, provided.Mounts),
+		Labels:  labels(in),
+		Command: cmd.Argv, Env: env, Dir: dir, LogPath: in.log(f.Dir),
+		Mounts: cmd.Mounts, Network: network(v),
 	})
 }
 
@@ -290,7 +289,8 @@ func variant(d *Deployment, name string) *Variant {
 	return nil
 }
 
-func (f *Family) blame(in instance, st runner.Status) string {
+// blame says how work of a variant ended, and what it said last.
+func (f *Family) blame(what string, in instance, st runner.Status) string {
 	how := fmt.Sprintf("exit code %d", st.ExitCode)
 	if st.Signal != "" {
 		how = "killed by " + st.Signal
@@ -298,8 +298,8 @@ func (f *Family) blame(in instance, st runner.Status) string {
 	if st.Reason != "" {
 		how += " (" + st.Reason + ")"
 	}
-	text := fmt.Sprintf("The model server of variant %s ended: %s", in.variant, how)
-	if last := sagemaker.LastLines(filepath.Join(in.dir(f.Dir), "log"), 500); last != "" {
+	text := fmt.Sprintf("%s variant %s ended: %s", what, in.variant, how)
+	if last := sagemaker.LastLines(in.log(f.Dir), 500); last != "" {
 		text += ", last output: " + last
 	}
 	return text
@@ -347,6 +347,7 @@ func (f *Family) retire(ctx context.Context, row *Endpoint) (time.Duration, erro
 	if err != nil || left > 0 {
 		return drainLook, err
 	}
+	f.finishLogs(ctx, row.Name, func(generation int) bool { return slices.Contains(row.Retired, generation) })
 	return 0, f.update(ctx, row, func(_ time.Time, e *Endpoint) { e.Retired = nil })
 }
 
@@ -391,6 +392,7 @@ func (f *Family) remove(ctx context.Context, name string, row *Endpoint) (time.D
 	if err != nil || left > 0 {
 		return drainLook, err
 	}
+	f.finishLogs(ctx, name, func(int) bool { return true })
 	if err := os.RemoveAll(filepath.Join(f.Dir, name)); err != nil {
 		return 0, err
 	}

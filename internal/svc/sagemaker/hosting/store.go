@@ -57,15 +57,24 @@ type Deployment struct {
 	Generation int
 	Variants   []Variant
 	Since      time.Time
+	Ready      time.Time // when all was here that its instances need
 }
 
 // Variant is a part of a deployment: one model on its instances.
 type Variant struct {
 	Spec    sagemaker.ProductionVariant
 	Model   sagemaker.CreateModelInput
-	Folder  string // of the unpacked model; empty until it is there
-	Desired int    // instances
+	Desired int // instances
 	Weight  float64
+
+	// Isolated: its instances reach no network.
+	Isolated bool
+
+	// What was brought here for it; empty until it is there, or where there is
+	// none.
+	Folder   string // the model
+	Code     string // the script, if it does not lie in the model's folder
+	Packages string // what the script's requirements.txt asks for
 }
 
 // container returns the one container that a model has.
@@ -81,7 +90,8 @@ func container(m *sagemaker.CreateModelInput) *sagemaker.ContainerDefinition {
 	return nil
 }
 
-// instance is one process of a variant.
+// instance is one process of a variant. With the index -1 it is the one that
+// installs what the others need.
 type instance struct {
 	endpoint   string
 	generation int
@@ -90,13 +100,16 @@ type instance struct {
 }
 
 func (i instance) id() string {
-	return fmt.Sprintf("endpoint.%s.%d.%s.%d", i.endpoint, i.generation, i.variant, i.index)
+	return fmt.Sprintf("endpoint.%s.%d.%s.%s", i.endpoint, i.generation, i.variant, i.step())
 }
 
 // dir is the instance's folder below the family's.
 func (i instance) dir(base string) string {
-	return filepath.Join(base, i.endpoint, fmt.Sprintf("%d-%s-%d", i.generation, i.variant, i.index))
+	return filepath.Join(base, i.endpoint, fmt.Sprintf("%d-%s-%s", i.generation, i.variant, i.step()))
 }
+
+// log is the file that its output goes to.
+func (i instance) log(base string) string { return filepath.Join(i.dir(base), "log") }
 
 func (i instance) target(base string) serve.Instance {
 	return serve.Instance{ID: i.id(), Socket: filepath.Join(i.dir(base), "http.sock")}

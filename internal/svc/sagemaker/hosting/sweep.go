@@ -16,7 +16,8 @@ func (f *Family) Sweep(ctx context.Context, since time.Time) error {
 		return f.endpoints.Scan(tx, state.Range{}, func(_ string, e *Endpoint) (bool, error) {
 			for _, d := range []*Deployment{e.Current, e.Pending} {
 				for i := 0; d != nil && i < len(d.Variants); i++ {
-					used[d.Variants[i].Folder] = true
+					v := &d.Variants[i]
+					used[v.Folder], used[v.Code], used[v.Packages] = true, true, true
 				}
 			}
 			return true, nil
