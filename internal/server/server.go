@@ -226,7 +226,7 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 		Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
 		Builtin: hosting.ModelServer{
 			Command: self("serve-model"), Environment: env,
-			Mounts:  []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}}, Provide: s.opts.Provider.Serving,
+			Mounts: []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}}, Provide: s.opts.Provider.Serving,
 		},
 		Toolkit: s.toolkit, Packages: packages(os.Environ()),
 	}, api)
