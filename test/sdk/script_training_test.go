@@ -205,7 +205,7 @@ func TestScriptFails(t *testing.T) {
 	}{
 		"raises": {`raise ValueError("no luck")`, []string{"AlgorithmError", "ExecuteUserScriptError", "no luck"}},
 		"says":   {`open("/opt/ml/output/failure", "w").write("my own words")` + "\nraise SystemExit(3)", []string{"AlgorithmError", "my own words"}},
-		"leaks": {`import os; os.symlink("/etc/hostname", "/opt/ml/output/failure")` + "\nraise SystemExit(3)", []string{"AlgorithmError", "exit code 3"}},
+		"leaks":  {`import os; os.symlink("/etc/hostname", "/opt/ml/output/failure")` + "\nraise SystemExit(3)", []string{"AlgorithmError", "exit code 3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,4 +217,189 @@ func TestScriptFails(t *testing.T) {
 	in := scriptJob(t, lab, "none", "", nil)
 	in.HyperParameters["sagemaker_submit_directory"] = `"s3://lab/not/there.tar.gz"`
 	wantFailed(t, runScript(t, lab, in), "ClientError", "s3://lab/not/there.tar.gz")
+}
+
+// meet lets the instances of a job find each other by name. Each leaves a file
+// in the model.
+const meet = `
+import json, os, socket
+hosts, me = json.loads(os.environ["SM_HOSTS"]), os.environ["SM_CURRENT_HOST"]
+port = int(os.environ["MASTER_PORT"])
+if me == hosts[0]:
+    with socket.create_server((me, port)) as server:
+        got = sorted(server.accept()[0].makefile().readline() for _ in hosts[1:])
+else:
+    while True:
+        try:
+            socket.create_connection((hosts[0], port)).sendall((me + "\n").encode())
+            break
+        except ConnectionRefusedError:
+            pass
+    got = []
+group = json.load(open(os.environ["SM_INPUT_CONFIG_DIR"] + "/resourceconfig.json"))["current_group_name"]
+channels = sorted(json.loads(os.environ["SM_CHANNELS"]))
+print("metric=%d" % len(hosts))
+out = os.environ["SM_MODEL_DIR"]
+os.makedirs(out + "/each")
+json.dump({"got": [g.strip() for g in got], "group": group, "channels": channels}, open(out + "/each/" + me + ".json", "w"))
+open(out + "/shared", "w").write(me)
+`
+
+// TestSeveralInstances: the instances of a job reach each other by their
+// names, get the channels of their group, and leave one model, as it is.
+func TestSeveralInstances(t *testing.T) {
+	t.Parallel()
+	_, lab := scripts(t)
+	lab.Upload(t, "data/", map[string][]byte{"1.txt": []byte("1")})
+	in := scriptJob(t, lab, "gang", meet, nil)
+	in.ResourceConfig = &types.ResourceConfig{VolumeSizeInGB: aws.Int32(1), InstanceGroups: []types.InstanceGroup{
+		{InstanceGroupName: aws.String("lead"), InstanceCount: aws.Int32(1), InstanceType: types.TrainingInstanceTypeMlM5Large},
+		{InstanceGroupName: aws.String("crew"), InstanceCount: aws.Int32(2), InstanceType: types.TrainingInstanceTypeMlM5Xlarge},
+	}}
+	in.InputDataConfig = []types.Channel{lab.Channel("all", "data/"), lab.Channel("some", "data/")}
+	in.InputDataConfig[1].DataSource.S3DataSource.InstanceGroupNames = []string{"crew"}
+	in.OutputDataConfig.CompressionType = types.OutputCompressionTypeNone
+	in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("m"), Regex: aws.String(`metric=(\d+)`)}}
+	job := runScript(t, lab, in)
+	wantCompleted(t, job)
+	if got, want := *job.ModelArtifacts.S3ModelArtifacts, lab.URI("out/gang/output/model/"); got != want {
+		t.Errorf("the model is at %s, want %s", got, want)
+	}
+	for host, want := range map[string]string{
+		"algo-1": `{"got": ["algo-2", "algo-3"], "group": "lead", "channels": ["all"]}`,
+		"algo-2": `{"got": [], "group": "crew", "channels": ["all", "some"]}`,
+		"algo-3": `{"got": [], "group": "crew", "channels": ["all", "some"]}`,
+	} {
+		if got := string(lab.Object(t, "out/gang/output/model/each/"+host+".json")); got != want {
+			t.Errorf("%s left %s, want %s", host, got, want)
+		}
+	}
+	if got := string(lab.Object(t, "out/gang/output/model/shared")); got != "algo-1" {
+		t.Errorf("of a clash the file of %s stays", got)
+	}
+	if got := metric(t, job, "m"); got != 3 {
+		t.Errorf("the metric is %v", got)
+	}
+}
+
+// TestOneInstanceFails: the others do not wait for it for ever.
+func TestOneInstanceFails(t *testing.T) {
+	t.Parallel()
+	_, lab := scripts(t)
+	in := scriptJob(t, lab, "halves", `
+import os, time
+if os.environ["SM_CURRENT_HOST"] == "algo-2":
+    raise ValueError("the second one broke")
+time.sleep(3600)
+`, nil)
+	in.ResourceConfig.InstanceCount = aws.Int32(2)
+	wantFailed(t, runScript(t, lab, in), "AlgorithmError", "the second one broke")
+}
+
+// TestTorchDistributed: torch.distributed with gloo adds up over two
+// instances. Two such jobs at once do not meet.
+func TestTorchDistributed(t *testing.T) {
+	t.Parallel()
+	needTorch(t)
+	_, lab := scripts(t)
+	names := []string{"ranks-a", "ranks-b"}
+	for n, name := range names {
+		in := scriptJob(t, lab, name, `
+import argparse, json, os, torch, torch.distributed as dist
+parser = argparse.ArgumentParser()
+parser.add_argument("--add", type=int)
+hosts = json.loads(os.environ["SM_HOSTS"])
+rank = hosts.index(os.environ["SM_CURRENT_HOST"])
+dist.init_process_group("gloo", rank=rank, world_size=len(hosts))
+x = torch.tensor([float(rank + 1 + parser.parse_args().add)])
+dist.all_reduce(x)
+print("sum=%g" % x.item())
+if rank == 0:
+    torch.save({"sum": x}, os.path.join(os.environ["SM_MODEL_DIR"], "model.pth"))
+`, map[string]string{"add": fmt.Sprint(10 * n)})
+		in.AlgorithmSpecification.TrainingImage = aws.String(pytorch)
+		in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("sum"), Regex: aws.String(`sum=(\d+)`)}}
+		in.ResourceConfig.InstanceCount = aws.Int32(2)
+		must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	}
+	for n, name := range names {
+		job := lab.AwaitTraining(t, name)
+		wantCompleted(t, job)
+		if got, want := metric(t, job, "sum"), float64(3+20*n); got != want {
+			t.Errorf("the sum of %s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestEntrypoint: a command of the request's own runs as it is given, with the
+// runtime's Python before all others. This is how version 3 of the SDK trains.
+func TestEntrypoint(t *testing.T) {
+	t.Parallel()
+	_, lab := scripts(t)
+	lab.Upload(t, "", map[string][]byte{
+		"drivers/sm_train.sh": []byte("#!/bin/sh\ncd /opt/ml/input/data/code && exec python train.py --from driver\n"),
+		"code/train.py":       []byte("import sys; open('/opt/ml/model/argv', 'w').write(' '.join(sys.argv[1:]))\n"),
+	})
+	in := lab.Job("driven", nil)
+	in.AlgorithmSpecification.TrainingImage = aws.String(plainPython)
+	in.AlgorithmSpecification.ContainerEntrypoint = []string{"/bin/bash"}
+	in.AlgorithmSpecification.ContainerArguments = []string{"-c", "chmod +x /opt/ml/input/data/sm_drivers/sm_train.sh && /opt/ml/input/data/sm_drivers/sm_train.sh"}
+	in.InputDataConfig = []types.Channel{lab.Channel("sm_drivers", "drivers/"), lab.Channel("code", "code/")}
+	wantCompleted(t, runScript(t, lab, in))
+	if model := untar(t, lab.Object(t, "out/driven/output/model.tar.gz")); model["argv"] != "--from driver" {
+		t.Errorf("the model holds %v", model)
+	}
+}
+
+// TestTrainingIsRefused: what cannot run is refused when it is asked for.
+func TestTrainingIsRefused(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	for _, c := range []struct {
+		name   string
+		change func(in *sagemaker.CreateTrainingJobInput)
+		says   string
+	}{
+		{"image", func(in *sagemaker.CreateTrainingJobInput) {
+			in.AlgorithmSpecification.TrainingImage = aws.String("nobody/knows:1")
+		}, "musher runtime"},
+		{"arguments", func(in *sagemaker.CreateTrainingJobInput) {
+			in.AlgorithmSpecification.ContainerArguments = []string{"x"}
+		}, "ContainerEntrypoint"},
+		{"wait", func(in *sagemaker.CreateTrainingJobInput) {
+			in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(1)
+		}, "EnableManagedSpotTraining"},
+		{"short wait", func(in *sagemaker.CreateTrainingJobInput) {
+			in.EnableManagedSpotTraining = aws.Bool(true)
+			in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(1)
+		}, "MaxWaitTimeInSeconds"},
+		{"warm spot", func(in *sagemaker.CreateTrainingJobInput) {
+			in.EnableManagedSpotTraining = aws.Bool(true)
+			in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(3600)
+			in.ResourceConfig.KeepAlivePeriodInSeconds = aws.Int32(60)
+		}, "KeepAlivePeriodInSeconds"},
+		{"group", func(in *sagemaker.CreateTrainingJobInput) {
+			c := lab.Channel("train", "data/")
+			c.DataSource.S3DataSource.InstanceGroupNames = []string{"nobody"}
+			in.InputDataConfig = []types.Channel{c}
+			in.ResourceConfig = &types.ResourceConfig{VolumeSizeInGB: aws.Int32(1), InstanceGroups: []types.InstanceGroup{
+				{InstanceGroupName: aws.String("a"), InstanceCount: aws.Int32(1), InstanceType: types.TrainingInstanceTypeMlM5Large},
+			}}
+		}, "nobody"},
+		{"checkpoints", func(in *sagemaker.CreateTrainingJobInput) {
+			in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String("s3://lab/x"), LocalPath: aws.String("here")}
+		}, "LocalPath"},
+		{"metric", func(in *sagemaker.CreateTrainingJobInput) {
+			in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("m"), Regex: aws.String("(")}}
+		}, "regular expression"},
+	} {
+		in := scriptJob(t, lab, "refused", "", nil)
+		c.change(in)
+		_, err := srv.SageMaker().CreateTrainingJob(t.Context(), in)
+		if err == nil {
+			t.Errorf("%s was taken", c.name)
+			continue
+		}
+		wantError(t, err, "ValidationException", c.says)
+	}
 }
