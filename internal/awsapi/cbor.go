@@ -94,7 +94,7 @@ const (
 
 var cborReader = must(cbor.DecOptions{
 	MaxNestedLevels: maxCBORDepth, MaxArrayElements: maxCBORItems, MaxMapPairs: maxCBORItems,
-	DefaultMapType: reflect.TypeFor[map[string]any](), IntDec: cbor.IntDecConvertSigned,
+	DefaultMapType: reflect.TypeFor[map[string]any](), IntDec: cbor.IntDecConvertSignedOrFail,
 }.DecMode())
 
 // Equal documents are equal bytes.

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/svc/cloudwatch"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
@@ -60,4 +61,15 @@ func (o *objects) Put(ctx context.Context, as *awsapi.Caller, bucket, key string
 		return fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
 	}
 	return nil
+}
+
+// measurements is CloudWatch for the other services: sagemaker.Metrics.
+type measurements struct{ metrics *cloudwatch.Service }
+
+func (m measurements) Put(ctx context.Context, namespace string, data ...sagemaker.Datum) error {
+	all := make([]cloudwatch.Datum, len(data))
+	for i, d := range data {
+		all[i] = cloudwatch.Datum(d)
+	}
+	return m.metrics.Put(ctx, namespace, all...)
 }

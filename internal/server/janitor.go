@@ -23,6 +23,7 @@ func (s *Server) janitor(ctx context.Context) error {
 		since := time.Now().Add(-unused)
 		for name, sweep := range map[string]func(context.Context, time.Time) error{
 			"staged data": s.training.Sweep, "unpacked models": s.hosting.Sweep,
+			"old measurements":       func(ctx context.Context, _ time.Time) error { return s.measured.Sweep(ctx) },
 			"expired events of logs": func(ctx context.Context, _ time.Time) error { return s.logs.Sweep(ctx) },
 		} {
 			if err := sweep(ctx, since); err != nil && ctx.Err() == nil {

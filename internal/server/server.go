@@ -22,6 +22,7 @@ import (
 	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/serve"
 	"github.com/musher/musher/internal/state"
+	"github.com/musher/musher/internal/svc/cloudwatch"
 	"github.com/musher/musher/internal/svc/iam"
 	"github.com/musher/musher/internal/svc/logs"
 	"github.com/musher/musher/internal/svc/s3"
@@ -55,6 +56,7 @@ type Server struct {
 	roles    *roles
 	buckets  *s3.Service
 	logs     *logs.Service
+	measured *cloudwatch.Service
 	training *training.Family
 	tuning   *tuning.Family
 	hosting  *hosting.Family
@@ -163,6 +165,7 @@ func (s *Server) wire(ctx context.Context) error {
 	if s.logs, err = logs.New(ctx, logs.Deps{DB: s.db, Log: log}); err != nil {
 		return err
 	}
+	s.measured = cloudwatch.New(cloudwatch.Deps{DB: s.db, Account: o.Account, Log: log})
 	bucketsAsCaller := &objects{}
 	router := serve.NewRouter(serve.Options{})
 	if s.roles, err = newRoles(ctx, s.db, tokens, s.runner, s.Endpoint()); err != nil {
@@ -181,6 +184,7 @@ func (s *Server) wire(ctx context.Context) error {
 		tokens.API(),
 		s.buckets.API(),
 		s.logs.API(),
+		s.measured.API(),
 		sm,
 		smruntime.New(smruntime.Deps{Router: router, Log: log}),
 	)
