@@ -153,6 +153,34 @@ func explicitDeny(p *Policies, q *query) (Decision, bool) {
 	return Decision{}, false
 }
 
+// Matching lists the statements, of whatever layer, that speak of a request: those that allow it
+// are Allowed, those that deny it Explicit. Evaluate decides; this tells what there was to decide on.
+func Matching(p Policies, r *Request) []Decision {
+	q := newQuery(r)
+	var all []Decision
+	for layer, sources := range [...][]Source{p.Identity, p.Resource, p.Boundary, p.Session} {
+		for i := range sources {
+			for j := range sources[i].Document.statements {
+				st := &sources[i].Document.statements[j]
+				if q.matches(st) && (st.principals == nil || q.means(st)) {
+					all = append(all, Decision{
+						Allowed: !st.deny, Explicit: st.deny, Layer: Layer(layer), Policy: sources[i].Name, Statement: st.name,
+					})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// means reports whether a statement of a resource policy is about the caller.
+func (q *query) means(st *statement) bool {
+	if st.deny {
+		return q.denies(st)
+	}
+	return st.principals.names(&q.Principal) != noGrant
+}
+
 // denies reports whether a Deny statement of a resource policy is meant for the caller. A Deny on
 // the account reaches everyone in it.
 func (q *query) denies(st *statement) bool {

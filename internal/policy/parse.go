@@ -51,6 +51,17 @@ func (d *Document) PrincipalARNs() []string {
 	return arns
 }
 
+// ConditionKeys lists the keys that the document's conditions look at, as it spells them.
+func (d *Document) ConditionKeys() []string {
+	var keys []string
+	for i := range d.statements {
+		for j := range d.statements[i].conditions {
+			keys = append(keys, d.statements[i].conditions[j].key)
+		}
+	}
+	return keys
+}
+
 type statement struct {
 	name         string // its Sid, or "#0" by position
 	deny         bool

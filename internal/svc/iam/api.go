@@ -23,6 +23,15 @@ func (s *Service) API() *awsapi.Service {
 	on(a, "GetUserPolicy", s.getUserPolicy, func(_ *awsapi.Request, in *GetUserPolicyInput) need { return s.onUser(in.UserName) })
 	on(a, "ListUserPolicies", s.listUserPolicies, func(_ *awsapi.Request, in *ListUserPoliciesInput) need { return s.onUser(in.UserName) })
 	on(a, "DeleteUserPolicy", s.deleteUserPolicy, func(_ *awsapi.Request, in *DeleteUserPolicyInput) need { return s.onUser(in.UserName) })
+	on(a, "AttachUserPolicy", s.attachUserPolicy, func(_ *awsapi.Request, in *AttachUserPolicyInput) need {
+		return s.onUser(in.UserName).with("iam:PolicyARN", &in.PolicyArn)
+	})
+	on(a, "DetachUserPolicy", s.detachUserPolicy, func(_ *awsapi.Request, in *DetachUserPolicyInput) need {
+		return s.onUser(in.UserName).with("iam:PolicyARN", &in.PolicyArn)
+	})
+	on(a, "ListAttachedUserPolicies", s.listAttachedUserPolicies, func(_ *awsapi.Request, in *ListAttachedUserPoliciesInput) need {
+		return s.onUser(in.UserName)
+	})
 
 	// Roles.
 	on(a, "CreateRole", s.createRole, s.newRole)
@@ -51,6 +60,12 @@ func (s *Service) API() *awsapi.Service {
 	on(a, "GetPolicy", s.getPolicy, func(_ *awsapi.Request, in *GetPolicyInput) need { return need{resource: in.PolicyArn} })
 	on(a, "GetPolicyVersion", s.getPolicyVersion, func(_ *awsapi.Request, in *GetPolicyVersionInput) need { return need{resource: in.PolicyArn} })
 	on(a, "ListPolicies", s.listPolicies, func(_ *awsapi.Request, in *ListPoliciesInput) need { return s.under("policy", in.PathPrefix) })
+	on(a, "ListEntitiesForPolicy", s.listEntitiesForPolicy, func(_ *awsapi.Request, in *ListEntitiesForPolicyInput) need {
+		return need{resource: in.PolicyArn}
+	})
+	on(a, "SimulatePrincipalPolicy", s.simulatePrincipalPolicy, func(_ *awsapi.Request, in *SimulatePrincipalPolicyInput) need {
+		return need{resource: in.PolicySourceArn}
+	})
 	on(a, "DeletePolicy", s.deletePolicy, func(_ *awsapi.Request, in *DeletePolicyInput) need { return need{resource: in.PolicyArn} })
 	return a
 }

@@ -22,8 +22,9 @@
 // sessions of the old one get nothing.
 //
 // Supported are users with up to two access keys, roles, inline policies of both, permissions
-// boundaries (set at creation), and managed policies attached to roles: one's own, and those of
-// AWS that stand in managed/. Bucket and other resource policies are not consulted yet: a
+// boundaries (set at creation), and managed policies attached to either: one's own, and those of
+// AWS that stand in managed/. SimulatePrincipalPolicy asks the second question on behalf of a user
+// or role, with the same evaluation. Bucket and other resource policies are not consulted yet: a
 // Permission carries none.
 //
 // Access keys' secrets lie in the database as they are, since verifying a signature takes the

@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/musher/musher/internal/awsapi"
@@ -93,55 +92,6 @@ func (s *Service) updateAssumeRolePolicy(ctx context.Context, in *UpdateAssumeRo
 		row.Trust = in.PolicyDocument
 		return s.checkTrust(tx, row.Trust)
 	})
-}
-
-func (s *Service) attachRolePolicy(ctx context.Context, in *AttachRolePolicyInput) (*AttachRolePolicyOutput, error) {
-	return &AttachRolePolicyOutput{}, s.changeRole(ctx, in.RoleName, func(tx *state.Tx, row *roleRow) error {
-		if _, err := s.managed(tx, in.PolicyArn); isCode(err, "NoSuchEntity") {
-			return awsapi.Errorf("NoSuchEntity", "Policy %s does not exist or is not attachable.", in.PolicyArn)
-		} else if err != nil {
-			return err
-		}
-		at, attached := slices.BinarySearch(row.Attached, in.PolicyArn)
-		switch {
-		case attached:
-			return nil
-		case len(row.Attached) >= maxAttached:
-			return overQuota("PoliciesPerRole", maxAttached)
-		}
-		row.Attached = slices.Insert(row.Attached, at, in.PolicyArn)
-		return nil
-	})
-}
-
-func (s *Service) detachRolePolicy(ctx context.Context, in *DetachRolePolicyInput) (*DetachRolePolicyOutput, error) {
-	return &DetachRolePolicyOutput{}, s.changeRole(ctx, in.RoleName, func(_ *state.Tx, row *roleRow) error {
-		at, attached := slices.BinarySearch(row.Attached, in.PolicyArn)
-		if !attached {
-			return awsapi.Errorf("NoSuchEntity", "Policy %s was not found.", in.PolicyArn)
-		}
-		row.Attached = slices.Delete(row.Attached, at, at+1)
-		return nil
-	})
-}
-
-func (s *Service) listAttachedRolePolicies(ctx context.Context, in *ListAttachedRolePoliciesInput) (*ListAttachedRolePoliciesOutput, error) {
-	p, err := newPage(in.Marker, in.MaxItems)
-	if err != nil {
-		return nil, err
-	}
-	row, err := s.viewRole(ctx, in.RoleName)
-	if err != nil {
-		return nil, err
-	}
-	arns := slices.DeleteFunc(row.Attached, func(arn string) bool { return !strings.HasPrefix(policyPath(arn), pathOr(in.PathPrefix)) })
-	arns, n := slicePage(arns, p, itself)
-	out := &ListAttachedRolePoliciesOutput{AttachedPolicies: []*AttachedPolicy{}, IsTruncated: n.isTruncated(), Marker: n.marker()}
-	for _, arn := range arns {
-		name := lastName(arn)
-		out.AttachedPolicies = append(out.AttachedPolicies, &AttachedPolicy{PolicyArn: &arn, PolicyName: &name})
-	}
-	return out, nil
 }
 
 func (s *Service) roleOut(row *roleRow) *Role {

@@ -76,6 +76,8 @@ func (s *Service) deleteUser(ctx context.Context, in *DeleteUserInput) (*DeleteU
 			return err
 		case len(row.Keys) > 0:
 			return awsapi.Errorf("DeleteConflict", "Cannot delete entity, must delete access keys first.")
+		case len(row.Attached) > 0:
+			return awsapi.Errorf("DeleteConflict", "Cannot delete entity, must detach all policies first.")
 		case len(row.Inline) > 0:
 			return awsapi.Errorf("DeleteConflict", "Cannot delete entity, must delete policies first.")
 		}
