@@ -44,6 +44,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	return t.Read(p)
 }
 
+// state is what net/http would know of a TLS connection; nil for a plain one.
+func (c *conn) state() *tls.ConnectionState {
+	t := c.secure.Load()
+	if t == nil {
+		return nil
+	}
+	state := t.ConnectionState()
+	return &state
+}
+
 func (c *conn) Write(p []byte) (int, error) { return c.layer().Write(p) }
 
 func (c *conn) Close() error { return c.layer().Close() }

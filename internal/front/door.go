@@ -67,7 +67,7 @@ func New(o Options) (*Door, error) {
 	d.foreign = d.forwarder()
 	d.open, d.shut = context.WithCancel(context.Background())
 	d.http = &http.Server{
-		ConnState: d.silent.follow,
+		ConnState: d.silent.follow, ConnContext: remember,
 		Handler:   http.HandlerFunc(d.answer), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
 	}
@@ -128,8 +128,18 @@ func (d *Door) noHandshake(remote net.Addr, err error) {
 	d.log.Info("a client gave up its TLS connection (does it trust the server's ca.pem? `musher env --proxy` says how)", "remote", remote.String(), "error", err)
 }
 
+type connKey struct{}
+
+// remember lets requests know the connection that they came on.
+func remember(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
 // answer is what all requests go through.
 func (d *Door) answer(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		r.TLS = c.state() // policies may ask for it
+	}
 	asProxy := r.Method == http.MethodConnect || r.URL.IsAbs()
 	switch {
 	case !asProxy:
