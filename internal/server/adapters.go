@@ -73,3 +73,13 @@ func (m measurements) Put(ctx context.Context, namespace string, data ...sagemak
 	}
 	return m.metrics.Put(ctx, namespace, all...)
 }
+
+var _ sagemaker.Metrics = measurements{}
+
+func (o *objects) Delete(ctx context.Context, as *awsapi.Caller, bucket, key string) error {
+	_, err := call[s3.DeleteObjectOutput](ctx, o, as, "DeleteObject", &s3.DeleteObjectInput{Bucket: bucket, Key: key})
+	if err != nil {
+		return fmt.Errorf("s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}

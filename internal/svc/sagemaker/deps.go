@@ -98,4 +98,6 @@ type Objects interface {
 	Head(ctx context.Context, as *awsapi.Caller, bucket, key string) (Object, error)
 	// Put stores an object of size bytes.
 	Put(ctx context.Context, as *awsapi.Caller, bucket, key string, body io.Reader, size int64) error
+	// Delete removes an object; one that is not there is no error.
+	Delete(ctx context.Context, as *awsapi.Caller, bucket, key string) error
 }
