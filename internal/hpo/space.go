@@ -82,6 +82,13 @@ func (s Space) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Contains tells whether values name a point of a valid space. Names outside of
+// the space are ignored.
+func (s Space) Contains(values map[string]string) bool {
+	_, err := parse(newAxes(s), values)
+	return err == nil
+}
+
 func (p Param) validate() error {
 	switch p.Kind {
 	case Categorical:

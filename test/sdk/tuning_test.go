@@ -310,9 +310,43 @@ func TestTuningIsRefused(t *testing.T) {
 		"unknown strategy": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
 			in.HyperParameterTuningJobConfig.Strategy = "Astrology"
 		}, "ValidationException", "strategy"},
-		"unsupported": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+		"no resource": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
 			in.HyperParameterTuningJobConfig.Strategy = "Hyperband"
-		}, "ValidationException", "not supported yet"},
+		}, "ValidationException", "MaxResource is required"},
+		"resources upside down": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			hyperband(in, 9, 3)
+		}, "ValidationException", "MinResource <= MaxResource"},
+		"Hyperband with early stopping": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			hyperband(in, 1, 9)
+			in.HyperParameterTuningJobConfig.TrainingJobEarlyStoppingType = types.TrainingJobEarlyStoppingTypeAuto
+		}, "ValidationException", "must be Off"},
+		"resources without Hyperband": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			hyperband(in, 1, 9)
+			in.HyperParameterTuningJobConfig.Strategy = "Random"
+		}, "ValidationException", "only for strategy Hyperband"},
+		"ASHA without Hyperband": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			in.Tags = []types.Tag{{Key: aws.String("musher:strategy"), Value: aws.String("ASHA")}}
+		}, "ValidationException", "goes with Strategy Hyperband"},
+		"Autotune": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			in.Autotune = &types.Autotune{Mode: types.AutotuneModeEnabled}
+		}, "ValidationException", "Autotune is not supported"},
+		"one definition and several": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			in.TrainingJobDefinitions = []types.HyperParameterTrainingJobDefinition{*in.TrainingJobDefinition}
+		}, "ValidationException", "not both"},
+		"definitions without a name": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			several(in, "", "")
+		}, "ValidationException", "DefinitionName"},
+		"definitions of one name": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			several(in, "a", "a")
+		}, "ValidationException", "used twice"},
+		"objectives of two types": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			several(in, "a", "b")
+			in.TrainingJobDefinitions[1].TuningObjective.Type = "Minimize"
+		}, "ValidationException", "different types"},
+		"definitions with early stopping": {func(in *sagemaker.CreateHyperParameterTuningJobInput) {
+			several(in, "a", "b")
+			in.HyperParameterTuningJobConfig.TrainingJobEarlyStoppingType = types.TrainingJobEarlyStoppingTypeAuto
+		}, "ValidationException", "only for one training job definition"},
 	} {
 		in := lab.Tuning("refused", 3, 1, nil)
 		c.change(in)

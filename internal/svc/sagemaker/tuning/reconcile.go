@@ -14,8 +14,11 @@ import (
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
 
-// look is how often the trials are looked at without a word from them.
-const look = 2 * time.Second
+// How often the trials are looked at without a word from them.
+const (
+	look        = 2 * time.Second
+	lookClosely = time.Second // where they may be stopped early
+)
 
 // trialSuffix is the length of what a trial's name adds: -001-0a1b2c3d. Four
 // digits and more would be longer; TrainingEnded then misses, and look helps.
@@ -33,8 +36,8 @@ func (f *Family) unfinished(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-// step looks at the trials, starts those that may be started, and ends the
-// job when there is nothing left to do.
+// step looks at the trials, starts those that may be started, stops those that
+// need not go on, and ends the job when there is nothing left to do.
 func (f *Family) step(ctx context.Context, name string) (time.Duration, error) {
 	job, trials, err := f.load(ctx, name)
 	var missing *awsapi.Error
@@ -44,30 +47,58 @@ func (f *Family) step(ctx context.Context, name string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	plan, err := f.plan(ctx, job)
+	if err != nil {
+		return 0, err
+	}
 	for _, t := range trials {
-		if err := f.observe(ctx, job, t); err != nil {
+		if err := f.observe(ctx, job, t, plan.stops()); err != nil {
 			return 0, err
 		}
 	}
-	closing, why := f.closing(job, trials)
-	if closing == "" {
-		trials, closing, why, err = f.startMore(ctx, job, trials)
-		if err != nil {
-			return 0, err
-		}
+	if err := f.conclude(ctx, job, trials); err != nil {
+		return 0, err
 	}
-	running := count(trials, (*Trial).Running)
+	if job.Closing != "" {
+		return f.wind(ctx, job, trials)
+	}
+	trials, more, err := f.startMore(ctx, job, plan, trials)
 	switch {
-	case closing != "" && running == 0:
-		return 0, f.end(ctx, job, closing, why)
-	case closing == stopped, closing == completed && f.reached(job, trials):
-		return look, f.stopTrials(ctx, trials)
+	case err != nil:
+		return 0, err
+	case job.Closing != "":
+		return f.wind(ctx, job, trials)
+	case !more && count(trials, (*Trial).Running) == 0:
+		return 0, f.end(ctx, job, outcome(job, trials))
+	case !plan.stops():
+		return look, nil
 	}
-	return look, nil
+	return lookClosely, f.stopTrials(ctx, plan.stop(trials))
+}
+
+// plan returns how a job searches.
+func (f *Family) plan(ctx context.Context, job *Job) (*plan, error) {
+	name := job.Request.HyperParameterTuningJobName
+	if kept, ok := f.plans.Load(name); ok {
+		return kept.(*plan), nil
+	}
+	var parents []*parent
+	err := f.db.View(ctx, func(tx *state.Tx) (err error) {
+		parents, err = f.parents(tx, &job.Request)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlan(job, parents)
+	if err == nil {
+		f.plans.Store(name, p)
+	}
+	return p, err
 }
 
 // observe brings a trial's row up to its training job.
-func (f *Family) observe(ctx context.Context, job *Job, t *Trial) error {
+func (f *Family) observe(ctx context.Context, job *Job, t *Trial, reports bool) error {
 	if !t.Running() {
 		return nil
 	}
@@ -83,19 +114,38 @@ func (f *Family) observe(ctx context.Context, job *Job, t *Trial) error {
 	if err != nil {
 		return err
 	}
-	before := *t
+	metric, before := job.definition(t).objective.MetricName, *t
 	t.Status, t.ARN, t.Created = d.TrainingJobStatus, d.TrainingJobArn, d.CreationTime
 	t.Failure = sagemaker.Or(d.FailureReason, "")
 	t.Started, t.Ended = sagemaker.Or(d.TrainingStartTime, time.Time{}), sagemaker.Or(d.TrainingEndTime, time.Time{})
 	for _, m := range d.FinalMetricDataList {
-		if *m.MetricName == objective(&job.Request).MetricName {
+		if *m.MetricName == metric {
 			t.Objective = m.Value
+		}
+	}
+	if reports {
+		if t.Reports, err = f.Trainer.Series(ctx, t.Name, metric); err != nil {
+			return err
+		}
+	}
+	if !t.Running() && t.Objective == nil && t.Failure == "" {
+		if t.Failure, err = f.speechless(ctx, t, metric); err != nil {
+			return err
 		}
 	}
 	if before.Status == t.Status && same(before.Objective, t.Objective) && before.Started.Equal(t.Started) {
 		return nil
 	}
 	return f.putTrial(ctx, job, t)
+}
+
+// speechless says why a trial that did not fail has no objective.
+func (f *Family) speechless(ctx context.Context, t *Trial, metric string) (string, error) {
+	why, err := f.Trainer.Unmatched(ctx, t.Name, metric)
+	if why == "" {
+		why = "the job printed nothing"
+	}
+	return sagemaker.Cut(fmt.Sprintf("The objective metric %q was not found: %s", metric, why)), err
 }
 
 func same(a, b *float64) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -106,110 +156,69 @@ func (f *Family) putTrial(ctx context.Context, job *Job, t *Trial) error {
 	})
 }
 
-// closing says how the job will end, if it is known, and why.
-func (f *Family) closing(job *Job, trials []*Trial) (status, why string) {
-	limit := job.Request.HyperParameterTuningJobConfig.ResourceLimits.MaxRuntimeInSeconds
-	switch {
-	case job.Closing != "":
-		return job.Closing, ""
-	case limit != nil && time.Since(job.Created) > time.Duration(*limit)*time.Second:
-		return stopped, ""
-	case f.reached(job, trials), stalled(job, trials):
-		return completed, ""
+// conclude settles how the job will end, once that is known. It is written down:
+// what trials print while they are being stopped does not change it.
+func (f *Family) conclude(ctx context.Context, job *Job, trials []*Trial) error {
+	v, end := verdict{}, false
+	if job.Closing == "" {
+		v, end = judge(job, trials)
 	}
-	return "", ""
+	settled := job.Converged.IsZero() && converged(job, trials)
+	if !end && !settled {
+		return nil
+	}
+	return f.modify(ctx, job, func(j *Job) {
+		if settled {
+			j.Converged = j.Modified
+		}
+		if !end || j.Closing != "" {
+			return
+		}
+		j.Closing, j.Failure = v.status, v.why
+		if v.status == stopped {
+			j.Status = stopping
+		}
+	})
 }
 
-// reached tells whether a trial met the target of the completion criteria.
-func (f *Family) reached(job *Job, trials []*Trial) bool {
-	criteria := job.Request.HyperParameterTuningJobConfig.TuningJobCompletionCriteria
-	best := best(job, trials)
-	if criteria == nil || criteria.TargetObjectiveMetricValue == nil || best == nil {
-		return false
+// wind stops what still runs of a job that is to end, and ends it.
+func (f *Family) wind(ctx context.Context, job *Job, trials []*Trial) (time.Duration, error) {
+	if count(trials, (*Trial).Running) == 0 {
+		return 0, f.end(ctx, job, verdict{job.Closing, job.Failure})
 	}
-	if objective(&job.Request).Type == string(hpo.Maximize) {
-		return *best.Objective >= *criteria.TargetObjectiveMetricValue
-	}
-	return *best.Objective <= *criteria.TargetObjectiveMetricValue
+	return look, f.stopTrials(ctx, trials)
 }
 
-// stalled tells whether too many trials since the best one were no better.
-func stalled(job *Job, trials []*Trial) bool {
-	criteria := job.Request.HyperParameterTuningJobConfig.TuningJobCompletionCriteria
-	best := best(job, trials)
-	if criteria == nil || criteria.BestObjectiveNotImproving == nil || best == nil {
-		return false
-	}
-	limit := criteria.BestObjectiveNotImproving.MaxNumberOfTrainingJobsNotImproving
-	since := count(trials, func(t *Trial) bool { return t.Index > best.Index && t.Status == "Completed" })
-	return limit != nil && since >= *limit
-}
-
-// startMore starts as many trials as the limits allow. It says how the job
-// will end if none can follow.
-func (f *Family) startMore(ctx context.Context, job *Job, trials []*Trial) (all []*Trial, closing, why string, err error) {
-	cfg := job.Request.HyperParameterTuningJobConfig
-	total := int64(len(trials))
-	most := total + cfg.ResourceLimits.MaxParallelTrainingJobs // a grid ends by itself
-	if n := cfg.ResourceLimits.MaxNumberOfTrainingJobs; n != nil {
-		most = *n
-	}
-	if total >= most {
-		return trials, outcome(trials), allFailed(trials), nil
-	}
-	free := min(most-total, cfg.ResourceLimits.MaxParallelTrainingJobs-count(trials, (*Trial).Running))
-	if free <= 0 {
-		return trials, "", "", nil
-	}
-	values, err := f.suggest(job, trials, int(free))
-	if errors.Is(err, hpo.ErrExhausted) {
-		return trials, outcome(trials), allFailed(trials), nil
-	}
-	if err != nil {
-		return trials, failed, fmt.Sprintf("InternalServerError: no next trial: %v", err), nil
-	}
-	for _, v := range values {
-		t := &Trial{Index: len(trials), Values: v, Created: time.Now().UTC()}
+// startMore starts as many trials as the limits allow, one after the other. It
+// says whether more can follow later.
+func (f *Family) startMore(ctx context.Context, job *Job, p *plan, trials []*Trial) (all []*Trial, more bool, err error) {
+	limits := job.Request.HyperParameterTuningJobConfig.ResourceLimits
+	for running := count(trials, (*Trial).Running); ; running++ {
+		if n := limits.MaxNumberOfTrainingJobs; n != nil && int64(len(trials)) >= *n {
+			return trials, false, nil
+		}
+		if running >= limits.MaxParallelTrainingJobs {
+			return trials, true, nil
+		}
+		number, values, err := p.next(trials)
+		if errors.Is(err, hpo.ErrExhausted) {
+			return trials, false, nil
+		}
+		if err != nil {
+			return trials, false, f.modify(ctx, job, func(j *Job) {
+				j.Closing, j.Failure = failed, sagemaker.Cut(fmt.Sprintf("InternalServerError: no next trial: %v", err))
+			})
+		}
+		t := &Trial{Index: len(trials), Definition: number, Values: values, Created: time.Now().UTC()}
 		t.Name = trialName(job, t.Index)
 		if err := f.putTrial(ctx, job, t); err != nil {
-			return trials, "", "", err
+			return trials, false, err
 		}
 		trials = append(trials, t)
 		if err := f.launch(ctx, job, t); err != nil {
-			return trials, "", "", err
+			return trials, false, err
 		}
 	}
-	return trials, "", "", nil
-}
-
-func allFailed(trials []*Trial) string {
-	return fmt.Sprintf("No training job succeeded after %d attempts. Please take a look at the training job failures to get more details.", len(trials))
-}
-
-// outcome is the end of a job whose trials are all started.
-func outcome(trials []*Trial) string {
-	if count(trials, func(t *Trial) bool { return t.Status != "Failed" }) == 0 {
-		return failed
-	}
-	return completed
-}
-
-func (f *Family) suggest(job *Job, trials []*Trial, n int) ([]map[string]string, error) {
-	name := job.Request.HyperParameterTuningJobName
-	kept, ok := f.samplers.Load(name)
-	if !ok {
-		s, err := suggester(job)
-		if err != nil {
-			return nil, err
-		}
-		kept = s
-		f.samplers.Store(name, s)
-	}
-	history := make([]hpo.Trial, len(trials))
-	for i, t := range trials {
-		history[i] = t.history()
-	}
-	return kept.(hpo.Suggester).Suggest(history, n)
 }
 
 // trialName is the same whenever it is asked for.
@@ -226,11 +235,11 @@ func (f *Family) launch(ctx context.Context, job *Job, t *Trial) error {
 	var refused *awsapi.Error
 	switch {
 	case err == nil:
-		t.ARN, t.Status = arn, "InProgress"
+		t.ARN, t.Status = arn, inProgress
 	case errors.As(err, &refused) && refused.Code == "ResourceInUse":
 		return nil // an earlier launch got this far
 	case errors.As(err, &refused):
-		t.Status, t.Failure = "Failed", "ClientError: "+refused.Message
+		t.Status, t.Failure = failed, "ClientError: "+refused.Message
 	default:
 		return err
 	}
@@ -238,8 +247,8 @@ func (f *Family) launch(ctx context.Context, job *Job, t *Trial) error {
 }
 
 func trainingJob(job *Job, t *Trial) *sagemaker.CreateTrainingJobInput {
-	def := job.Request.TrainingJobDefinition
-	params := map[string]string{"_tuning_objective_metric": objective(&job.Request).MetricName}
+	def := job.definition(t)
+	params := map[string]string{"_tuning_objective_metric": def.objective.MetricName}
 	maps.Copy(params, def.StaticHyperParameters)
 	maps.Copy(params, t.Values)
 	spec := def.AlgorithmSpecification
@@ -250,11 +259,12 @@ func trainingJob(job *Job, t *Trial) *sagemaker.CreateTrainingJobInput {
 			TrainingInputMode: spec.TrainingInputMode, MetricDefinitions: spec.MetricDefinitions,
 		},
 		InputDataConfig: def.InputDataConfig, OutputDataConfig: def.OutputDataConfig,
-		ResourceConfig: resources(def), StoppingCondition: def.StoppingCondition, VpcConfig: def.VpcConfig,
+		ResourceConfig: resources(def.HyperParameterTrainingJobDefinition), StoppingCondition: def.StoppingCondition, VpcConfig: def.VpcConfig,
 		EnableNetworkIsolation:                def.EnableNetworkIsolation,
 		EnableInterContainerTrafficEncryption: def.EnableInterContainerTrafficEncryption,
 		EnableManagedSpotTraining:             def.EnableManagedSpotTraining,
 		CheckpointConfig:                      def.CheckpointConfig, RetryStrategy: def.RetryStrategy, Environment: def.Environment,
+		Tags: job.Request.Tags,
 	}
 }
 
@@ -285,21 +295,27 @@ func (f *Family) stopTrials(ctx context.Context, trials []*Trial) error {
 	return nil
 }
 
-func (f *Family) end(ctx context.Context, job *Job, status, why string) error {
-	name := job.Request.HyperParameterTuningJobName
-	f.samplers.Delete(name)
+func (f *Family) end(ctx context.Context, job *Job, v verdict) error {
+	f.plans.Delete(job.Request.HyperParameterTuningJobName)
+	return f.modify(ctx, job, func(j *Job) {
+		if j.Closing == stopped {
+			v = verdict{status: stopped} // asked for while this step was under way
+		}
+		j.Status, j.Failure, j.Ended = v.status, v.why, j.Modified
+	})
+}
+
+// modify changes a job's row and the copy at hand alike.
+func (f *Family) modify(ctx context.Context, job *Job, change func(j *Job)) error {
 	return f.db.Update(ctx, func(tx *state.Tx) error {
-		_, err := f.jobs.Modify(tx, name, func(j *Job) error {
-			now := time.Now().UTC()
-			if j.Closing == stopped {
-				status = stopped // asked for while this step was under way
-			}
-			j.Status, j.Modified, j.Ended = status, now, now
-			if status == failed {
-				j.Failure = why
-			}
+		row, err := f.jobs.Modify(tx, job.Request.HyperParameterTuningJobName, func(j *Job) error {
+			j.Modified = time.Now().UTC()
+			change(j)
 			return nil
 		})
+		if err == nil {
+			*job = *row
+		}
 		return err
 	})
 }

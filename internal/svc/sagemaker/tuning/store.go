@@ -25,11 +25,13 @@ type Job struct {
 	Modified time.Time
 	Ended    time.Time
 	// Closing is the status that the job takes when its trials have ended; no
-	// further trial is started once it is set.
+	// further trial is started once it is set, and those that run are stopped.
 	Closing string
+	// Converged is when the trials were first seen to have stopped improving.
+	Converged time.Time
 }
 
-// The values of HyperParameterTuningJobStatus.
+// The values of HyperParameterTuningJobStatus; TrainingJobStatus has the same.
 const (
 	inProgress = "InProgress"
 	stopping   = "Stopping"
@@ -45,32 +47,41 @@ func (j *Job) Done() bool {
 
 // Trial is one row: a training job of a tuning job.
 type Trial struct {
-	Index     int
-	Name      string // of the training job
-	ARN       string
-	Values    map[string]string // what was tuned, not what was fixed
-	Status    string            // TrainingJobStatus; empty until the job exists
-	Failure   string
-	Created   time.Time
-	Started   time.Time
-	Ended     time.Time
-	Objective *float64 // the metric's last value, if the job printed it
+	Index      int
+	Definition int    // which of the job's it is made from
+	Name       string // of the training job
+	ARN        string
+	Values     map[string]string // what was tuned, not what was fixed
+	Status     string            // TrainingJobStatus; empty until the job exists
+	Failure    string
+	Created    time.Time
+	Started    time.Time
+	Ended      time.Time
+	Objective  *float64 // the metric's last value, if the job printed it
+	// Reports are all values of the objective, where trials may be stopped
+	// early. While the trial runs they are read anew and not written.
+	Reports []float64
 }
 
 // Running tells whether the trial may still give an objective.
 func (t *Trial) Running() bool {
-	return t.Status == "" || t.Status == "InProgress" || t.Status == "Stopping"
+	return t.Status == "" || t.Status == inProgress || t.Status == stopping
 }
 
-// history is the trial as the sampler sees it.
+// Judged tells whether the trial has ended with an objective. One that was
+// stopped has its last value.
+func (t *Trial) Judged() bool { return !t.Running() && t.Status != failed && t.Objective != nil }
+
+// history is the trial as hpo sees it.
 func (t *Trial) history() hpo.Trial {
+	h := hpo.Trial{Values: t.Values, State: hpo.Pending, Reports: t.Reports}
 	switch {
-	case t.Running():
-		return hpo.Trial{Values: t.Values, State: hpo.Pending}
-	case t.Objective == nil || t.Status == "Failed":
-		return hpo.Trial{Values: t.Values, State: hpo.Failed}
+	case t.Judged():
+		h.State, h.Objective = hpo.Done, *t.Objective
+	case !t.Running():
+		h.State = hpo.Failed
 	}
-	return hpo.Trial{Values: t.Values, State: hpo.Done, Objective: *t.Objective}
+	return h
 }
 
 type store struct {
