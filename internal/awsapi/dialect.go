@@ -135,8 +135,11 @@ func (m *ServiceModel) commonStatus(common string) int {
 // have the error in their model, under one of two names.
 func validationError(m *ServiceModel, f *faults) *Error {
 	code := "ValidationException"
-	if m.speaksQuery() || m.compiled().errors["ValidationError"] != nil {
+	switch {
+	case m.speaksQuery() || m.compiled().errors["ValidationError"] != nil:
 		code = "ValidationError"
+	case m.SigningName == "logs": // though its model has the usual error too
+		code = "InvalidParameterException"
 	}
 	return Errorf(code, "%s", f.message()).WithStatus(http.StatusBadRequest)
 }
