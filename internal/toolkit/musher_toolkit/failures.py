@@ -33,28 +33,52 @@ class CommandError(ClientError):
 
 def essence(output):
     """The part of a command's output that tells why it failed: the end of its
-    last traceback, or its last lines."""
+    last traceback, or its last lines. Where torchrun tells of its processes'
+    failure, it is the first traceback: the other processes fail of the first."""
     lines = output.rstrip().splitlines()
-    for start in reversed(range(len(lines))):
-        if "Traceback (most recent call last)" not in lines[start]:
+    found = _tracebacks(lines)
+    own = [t for t in found if not t.exception.startswith("torch.distributed.elastic")]
+    if not own:
+        return _cut_front("\n".join(lines[-LAST_LINES:]), FRAMES + EXCEPTION).strip()
+    at = own[-1] if len(own) == len(found) else _end_of_chain(lines, own)
+    after = [t.start for t in found if t.start > at.end]
+    frames = _cut_front("\n".join(lines[at.start + 1:at.end]), FRAMES)
+    exception = "\n".join(lines[at.end:min(after, default=len(lines))])[:EXCEPTION]
+    return (frames + "\n" + exception).strip()
+
+
+class _Traceback:
+    """start and end are the indices of its first line and of its exception's."""
+
+    def __init__(self, start, end, exception):
+        self.start, self.end, self.exception = start, end, exception
+
+
+def _tracebacks(lines):
+    """The whole tracebacks; what the output cut short is none."""
+    found = []
+    for start, line in enumerate(lines):
+        prefix, header, _ = line.partition("Traceback (most recent call last)")
+        if not header:
             continue
-        prefix = lines[start].split("Traceback")[0]  # "[rank0]: " of a launcher
-        end = _exception_line(lines, start, prefix)
-        if end is not None and not lines[end][len(prefix):].startswith("torch.distributed.elastic"):
-            frames = _cut_front("\n".join(lines[start + 1:end]), FRAMES)
-            exception = "\n".join(lines[end:])[:EXCEPTION]
-            return (frames + "\n" + exception).strip()
-    return _cut_front("\n".join(lines[-LAST_LINES:]), FRAMES + EXCEPTION).strip()
+        for end in range(start + 1, len(lines)):  # prefix is "[rank0]: " of a launcher
+            text = lines[end][len(prefix):]
+            if lines[end].startswith(prefix) and text[:1] not in ("", " ", "\t"):
+                found.append(_Traceback(start, end, text))
+                break
+    return found
 
 
-def _exception_line(lines, start, prefix):
-    """The index of the line with the exception of the traceback at start; None
-    where the output ends before it."""
-    for i in range(start + 1, len(lines)):
-        line = lines[i]
-        if line.startswith(prefix) and line[len(prefix):len(prefix) + 1] not in ("", " ", "\t"):
-            return i
-    return None
+def _end_of_chain(lines, tracebacks):
+    """The last of the tracebacks that the first leads to: exceptions raised
+    from it, or while it was handled."""
+    at = tracebacks[0]
+    for t in tracebacks[1:]:
+        between = "\n".join(lines[at.end:t.start])
+        if "the above exception" not in between.lower():
+            break
+        at = t
+    return at
 
 
 def _cut_front(text, size):

@@ -67,7 +67,21 @@ def _torchrun(job):
         argv += ["--standalone"]
     else:
         argv += ["--master_addr", os.environ["MASTER_ADDR"], "--master_port", os.environ["MASTER_PORT"], "--node_rank", str(hosts.index(job.host))]
-    return argv + [job.program]
+    return argv + _first_torchrun() + [job.program]
+
+
+def _first_torchrun():
+    """Options for torchrun before 2.0 under Python 3.11 and later, where it
+    takes its own default, not to redirect output, for none at all. It does
+    without one for ranks that a mapping leaves out: so the mapping names one
+    that is not there."""
+    if sys.version_info < (3, 11):
+        return []
+    import subprocess
+
+    ask = "from importlib.metadata import version; print(version('torch'))"
+    found = subprocess.run([sys.executable, "-c", ask], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return ["--redirects", "9:1", "--tee", "9:1"] if found.stdout.startswith((b"0.", b"1.")) else []
 
 
 def run(argv, environ, folder):
