@@ -41,6 +41,7 @@ type way struct {
 	argv []string
 	env  []string
 	took []time.Duration
+	cpu  []time.Duration // of all processes
 }
 
 func run(runs int, python, published string) error {
@@ -58,21 +59,21 @@ func run(runs int, python, published string) error {
 	}
 	for range runs { // in turns, so that a busy moment hits all of them
 		for _, w := range ways {
-			took, err := w.run()
-			if err != nil {
+			if err := w.run(); err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			w.took = append(w.took, took)
 		}
 	}
 	fmt.Printf("Start of a training script in %s, medians of %d rounds (%s)\n\n", python, runs, rig.Machine())
 	byHand := rig.Median(ways[0].took)
 	for _, w := range ways {
 		took := rig.Median(w.took)
-		fmt.Printf("%-40s %8.0f ms   %+8.0f ms\n", w.name, took.Seconds()*1000, (took-byHand).Seconds()*1000)
+		fmt.Printf("%-40s %8.0f ms   %+8.0f ms   %8.0f ms of CPU\n", w.name, ms(took), ms(took-byHand), ms(rig.Median(w.cpu)))
 	}
 	return nil
 }
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // interpreter is the program behind a name or a shim, absolute.
 func interpreter(name string) (string, error) {
@@ -113,19 +114,20 @@ func waysToRun(dir, python, published string) ([]*way, error) {
 }
 
 // run makes the job's folder anew and measures one run.
-func (w *way) run() (time.Duration, error) {
+func (w *way) run() error {
 	if err := w.prepare(); err != nil {
-		return 0, err
+		return err
 	}
 	cmd := exec.Command(w.argv[0], w.argv[1:]...)
 	cmd.Env = w.env
 	begin := time.Now()
 	out, err := cmd.CombinedOutput()
-	took := time.Since(begin)
 	if err != nil {
-		return 0, fmt.Errorf("%w:\n%s", err, out)
+		return fmt.Errorf("%w:\n%s", err, out)
 	}
-	return took, nil
+	w.took = append(w.took, time.Since(begin))
+	w.cpu = append(w.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	return nil
 }
 
 func (w *way) prepare() error {
