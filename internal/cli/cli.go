@@ -53,6 +53,7 @@ type commands struct {
 	Logs     logsCommand     `cmd:"" help:"Print what a training job or an endpoint has written."`
 	Invoke   invokeCommand   `cmd:"" help:"Send a photo to an endpoint and print the best labels."`
 	Fetch    fetchCommand    `cmd:"" help:"Fetch libraries and weights ahead of time, and print where they lie."`
+	Spot     spotCommand     `cmd:"" help:"Rehearse what spot instances do: go away in the middle of a job."`
 	Runtime  runtimeCommand  `cmd:"" help:"Tell and change what runs for container images."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 

@@ -32,6 +32,7 @@ import (
 	"github.com/musher/musher/internal/svc/sagemaker/training"
 	"github.com/musher/musher/internal/svc/sagemaker/tuning"
 	"github.com/musher/musher/internal/svc/smruntime"
+	"github.com/musher/musher/internal/svc/spot"
 	"github.com/musher/musher/internal/svc/sts"
 )
 
@@ -60,6 +61,7 @@ type Server struct {
 	training *training.Family
 	tuning   *tuning.Family
 	hosting  *hosting.Family
+	spot     *spot.Service
 
 	wired atomic.Bool // the families exist
 
@@ -175,6 +177,7 @@ func (s *Server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.spot = spot.New(spot.Deps{DB: s.db, Jobs: spotJobs{s.training}, Log: log})
 	s.metrics = newMetrics()
 	s.gateway = awsapi.NewGateway(awsapi.Config{
 		Account: o.Account, Region: o.Region, Authenticator: identity, Authorizer: identity,
@@ -187,6 +190,7 @@ func (s *Server) wire(ctx context.Context) error {
 		s.measured.API(),
 		sm,
 		smruntime.New(smruntime.Deps{Router: router, Log: log}),
+		s.spot.API(),
 	)
 	bucketsAsCaller.gateway = s.gateway
 	return nil
@@ -206,7 +210,7 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 	}
 	trainer, err := training.New(training.Deps{
 		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: stage,
-		Runner: s.runner, Tags: tags, Log: s.opts.Log,
+		Runner: s.runner, Logs: s.logs, Metrics: measurements{s.measured}, Tags: tags, Log: s.opts.Log,
 		Dir: s.path("jobs"), Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
 		Algorithm: training.Algorithm{
 			Command: self("train", "--dir"), Environment: env,
@@ -278,7 +282,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.logs.Run, s.janitor} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.logs.Run, s.spot.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error { return s.front.Serve(s.listener) })

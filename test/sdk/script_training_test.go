@@ -10,10 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
@@ -402,4 +407,200 @@ func TestTrainingIsRefused(t *testing.T) {
 		}
 		wantError(t, err, "ValidationException", c.says)
 	}
+}
+
+// musherCommand runs a command of the binary against a server.
+func musherCommand(t *testing.T, srv *musher.Server, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(musher.Binary(t), args...)
+	cmd.Env = append(srv.Env(), "MUSHER_DATA_DIR="+srv.Data, "MUSHER_CACHE="+srv.Cache)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("musher %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// onSpot makes a request one for spot instances.
+func onSpot(in *sagemaker.CreateTrainingJobInput) *sagemaker.CreateTrainingJobInput {
+	in.EnableManagedSpotTraining = aws.Bool(true)
+	in.StoppingCondition.MaxWaitTimeInSeconds = aws.Int32(7200)
+	return in
+}
+
+// eventsOf reads what a job has in CloudWatch Logs.
+func eventsOf(t *testing.T, srv *musher.Server, job string) (lines []string, streams int) {
+	t.Helper()
+	group := aws.String("/aws/sagemaker/TrainingJobs")
+	client := cloudwatchlogs.NewFromConfig(srv.Config())
+	found := must(client.DescribeLogStreams(t.Context(), &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: group, LogStreamNamePrefix: aws.String(job + "/")}))(t)
+	for _, s := range found.LogStreams {
+		out := must(client.GetLogEvents(t.Context(), &cloudwatchlogs.GetLogEventsInput{LogGroupName: group, LogStreamName: s.LogStreamName, StartFromHead: aws.Bool(true)}))(t)
+		for _, e := range out.Events {
+			lines = append(lines, *e.Message)
+		}
+	}
+	return lines, len(found.LogStreams)
+}
+
+// TestLogsAndMetrics: who sees that a job has ended finds all that it printed,
+// from each instance in a stream of its own, and every value of its metrics.
+func TestLogsAndMetrics(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := scriptJob(t, lab, "talks", `
+import os
+for i in range(500):
+    print(os.environ["SM_CURRENT_HOST"], "line", i)
+print("loss=%d" % len(os.environ["SM_CURRENT_HOST"]))
+`, nil)
+	in.ResourceConfig.InstanceCount = aws.Int32(2)
+	in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{
+		{Name: aws.String("loss"), Regex: aws.String(`loss=(\d+)`)}, {Name: aws.String("line"), Regex: aws.String(`algo-1 line (\d+)`)},
+	}
+	wantCompleted(t, runScript(t, lab, in))
+	lines, streams := eventsOf(t, srv, "talks")
+	seen := map[string]bool{}
+	for _, l := range lines {
+		seen[l] = true
+	}
+	for _, host := range []string{"algo-1", "algo-2"} {
+		for i := range 500 {
+			if line := fmt.Sprintf("%s line %d", host, i); !seen[line] {
+				t.Fatalf("%q is not in the %d lines of %d streams", line, len(lines), streams)
+			}
+		}
+	}
+	if streams != 2 || !seen["loss=6"] {
+		t.Errorf("%d streams, the last line is there: %v", streams, seen["loss=6"])
+	}
+	client := cloudwatch.NewFromConfig(srv.Config())
+	stats := must(client.GetMetricStatistics(t.Context(), &cloudwatch.GetMetricStatisticsInput{
+		Namespace: aws.String("/aws/sagemaker/TrainingJobs"), MetricName: aws.String("line"), Period: aws.Int32(3600),
+		Dimensions: []cwtypes.Dimension{{Name: aws.String("TrainingJobName"), Value: aws.String("talks")}},
+		StartTime:  aws.Time(time.Now().Add(-2 * time.Hour)), EndTime: aws.Time(time.Now().Add(2 * time.Hour)),
+		Statistics: []cwtypes.Statistic{cwtypes.StatisticSampleCount, cwtypes.StatisticMaximum},
+	}))(t)
+	var count, largest float64
+	for _, p := range stats.Datapoints {
+		count, largest = count+*p.SampleCount, max(largest, *p.Maximum)
+	}
+	if count != 500 || largest != 499 {
+		t.Errorf("CloudWatch has %v values up to %v", count, largest)
+	}
+}
+
+// TestInterruption: a job on spot instances loses them, and goes on when there
+// are others. It pays for the time that it had some.
+func TestInterruption(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := onSpot(scriptJob(t, lab, "taken", `
+import os, signal, sys, time
+first = not os.path.exists("/opt/ml/checkpoints/step")
+if first:
+    signal.signal(signal.SIGTERM, lambda *_: (open("/opt/ml/checkpoints/step", "w").write("7"), print("saved"), sys.exit(0)))
+    open("/opt/ml/checkpoints/gone", "w").write("x")
+    print("ready")
+    time.sleep(3600)
+step = open("/opt/ml/checkpoints/step").read()
+print("resumed at", step)
+open("/opt/ml/model/step", "w").write(step)
+`, nil))
+	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String(lab.URI("checkpoints/taken"))}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "taken", "ready")
+	if got := musherCommand(t, srv, "spot", "ls"); !strings.Contains(got, "taken") || !strings.Contains(got, "ml.m5.xlarge") {
+		t.Errorf("musher spot ls prints\n%s", got)
+	}
+	musherCommand(t, srv, "spot", "interrupt", "taken", "--away", "1s")
+	job := lab.AwaitTraining(t, "taken")
+	wantCompleted(t, job)
+	want := "Starting Downloading Training Interrupted Starting Downloading Training Uploading Completed"
+	if got := transitions(job); got != want {
+		t.Errorf("the job went through %s, want %s", got, want)
+	}
+	if *job.BillableTimeInSeconds >= *job.TrainingTimeInSeconds {
+		t.Errorf("%d of %d seconds are paid", *job.BillableTimeInSeconds, *job.TrainingTimeInSeconds)
+	}
+	if model := untar(t, lab.Object(t, "out/taken/output/model.tar.gz")); model["step"] != "7" {
+		t.Errorf("the model holds %v", model)
+	}
+	if got := string(lab.Object(t, "checkpoints/taken/step")); got != "7" {
+		t.Errorf("the checkpoint is %q", got)
+	}
+	if lines, streams := eventsOf(t, srv, "taken"); streams != 1 || !slices.Contains(lines, "saved") || !slices.Contains(lines, "resumed at 7") {
+		t.Errorf("the log of %d streams is %q", streams, lines)
+	}
+}
+
+// awaitLine waits until a job has printed a line.
+func awaitLine(t *testing.T, srv *musher.Server, job, line string) {
+	t.Helper()
+	musher.Eventually(t, fmt.Sprintf("%s says %s", job, line), func() bool {
+		log, err := os.ReadFile(filepath.Join(srv.Data, "jobs", job, "log"))
+		return err == nil && slices.Contains(strings.Split(string(log), "\n"), line)
+	})
+}
+
+// TestWaitIsOver: who does not get instances back in time stops, with nothing
+// left over.
+func TestWaitIsOver(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := onSpot(scriptJob(t, lab, "waits", "import time\nprint('ready')\ntime.sleep(3600)", nil))
+	in.StoppingCondition = &types.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(4), MaxWaitTimeInSeconds: aws.Int32(4)}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "waits", "ready")
+	musherCommand(t, srv, "spot", "interrupt", "waits", "--grace", "1s", "--away", "1h")
+	job := lab.AwaitTraining(t, "waits")
+	if job.TrainingJobStatus != types.TrainingJobStatusStopped || job.SecondaryStatus != types.SecondaryStatusMaxWaitTimeExceeded {
+		t.Errorf("the job is %s, %s", job.TrainingJobStatus, job.SecondaryStatus)
+	}
+}
+
+// TestRehearsal: a rule for an instance type interrupts its jobs.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	musherCommand(t, srv, "spot", "rehearse", "ml.m5.xlarge", "--every", "1s", "--grace", "1s")
+	in := onSpot(scriptJob(t, lab, "rehearsed", "import time\ntime.sleep(3600)", nil))
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	lab.AwaitSecondary(t, "rehearsed", types.SecondaryStatusInterrupted)
+	if got := musherCommand(t, srv, "spot", "ls"); !strings.Contains(got, "every 1s") {
+		t.Errorf("musher spot ls prints\n%s", got)
+	}
+	musherCommand(t, srv, "spot", "rehearse", "ml.m5.xlarge", "--off")
+	must(lab.SageMaker().StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String("rehearsed")}))(t)
+	if job := lab.AwaitTraining(t, "rehearsed"); job.SecondaryStatus != types.SecondaryStatusStopped {
+		t.Errorf("the job is %s", job.SecondaryStatus)
+	}
+}
+
+// TestWhoMayInterrupt: it takes a permission, and a job on spot instances.
+func TestWhoMayInterrupt(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := scriptJob(t, lab, "safe", "import time\nprint('ready')\ntime.sleep(3600)", nil)
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "safe", "ready")
+	policy := `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "musher:InterruptTrainingJob",
+		"Resource": "arn:aws:sagemaker:*:*:training-job/safe"}}`
+	for name, c := range map[string]struct {
+		job  string
+		says string
+	}{
+		"other": {"another", "not authorized to perform: musher:InterruptTrainingJob"},
+		"safe":  {"safe", "does not run on spot instances"},
+	} {
+		user := srv.NewUser(t, name, policy)
+		cmd := exec.Command(musher.Binary(t), "spot", "interrupt", c.job)
+		cmd.Env = user.Env()
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.says) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	must(lab.SageMaker().StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String("safe")}))(t)
+	lab.AwaitTraining(t, "safe")
 }

@@ -11,7 +11,7 @@ import (
 
 // SpotJob is a job that runs on spot instances right now.
 type SpotJob struct {
-	Name          string
+	Job           string
 	InstanceType  string
 	Since         time.Time // when its instances came up last
 	Interruptions int
@@ -49,7 +49,7 @@ func (f *Family) SpotJobs(ctx context.Context) (jobs []SpotJob, err error) {
 		return f.jobs.Scan(tx, state.Range{}, func(name string, j *Job) (bool, error) {
 			if j.spot() && j.Secondary == "Training" && !j.Done() {
 				jobs = append(jobs, SpotJob{
-					Name: name, InstanceType: j.groups()[0].InstanceType,
+					Job: name, InstanceType: j.groups()[0].InstanceType,
 					Since: j.Launched, Interruptions: j.interruptions(),
 				})
 			}
