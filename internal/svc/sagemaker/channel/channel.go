@@ -1,6 +1,13 @@
-// Package channel brings S3 prefixes down to folders for jobs to read.
+// Package channel brings what lies in S3 to jobs, and checkpoints back.
 //
-// A staged folder is named by what it holds: bucket, keys and ETags. So the
+//	Bring    File and FastFile mode: a folder of files
+//	Feed     Pipe mode: named pipes, one an epoch
+//	Mirror   a folder and a prefix that are kept alike
+//
+// A channel is all objects of a prefix, those that a manifest names, or what
+// the lines of an augmented manifest say; an instance gets all or its share.
+//
+// A staged folder is named by what it holds: names, keys and ETags. So the
 // trials of a tuning job share one copy, and a job that is started again finds
 // its data in place. Jobs must not write there; the runner mounts it read
 // only. A folder appears whole, by rename, or not at all.
@@ -44,6 +51,7 @@ const parallel = 8
 type Stage struct {
 	dir     string
 	objects sagemaker.Objects
+	room    func(dir string) (int64, error)
 }
 
 // New uses dir, and removes what an earlier process left half done there.
@@ -60,38 +68,45 @@ func New(dir string, objects sagemaker.Objects) (*Stage, error) {
 			return nil, err
 		}
 	}
-	return &Stage{dir: dir, objects: objects}, nil
+	return &Stage{dir: dir, objects: objects, room: room}, nil
 }
 
 // Progress is told how many of the bytes are there.
 type Progress func(done, total int64)
 
 // Folder returns the folder with the objects that uri, a prefix or one whole
-// key, names for the caller. Errors are *awsapi.Error from S3, ErrNoObjects,
-// or faults of this machine.
+// key, names for the caller, as Bring does.
 func (s *Stage) Folder(ctx context.Context, as *awsapi.Caller, uri string, progress Progress) (string, error) {
-	bucket, prefix, err := sagemaker.SplitS3URI(uri)
+	return s.Bring(ctx, as, Request{URI: uri}, progress)
+}
+
+// Bring returns the folder with the objects that are the instance's share of
+// the channel; an instance for which nothing is left gets an empty one.
+// Decompressed files lose the .gz of their names. Errors are *awsapi.Error from
+// S3, the errors of this package, or faults of this machine.
+func (s *Stage) Bring(ctx context.Context, as *awsapi.Caller, r Request, progress Progress) (string, error) {
+	files, err := s.files(ctx, as, r)
 	if err != nil {
 		return "", err
 	}
-	files, err := s.list(ctx, as, bucket, prefix)
-	if err != nil {
-		return "", err
+	files = share(r, once(files))
+	if r.Gunzip {
+		files = unzipped(files)
 	}
-	folder := filepath.Join(s.dir, identity(bucket, files))
+	folder := filepath.Join(s.dir, identity(files, r.Gunzip))
 	if _, err := os.Stat(folder); err == nil {
 		now := time.Now()
 		if err := os.Chtimes(folder, now, now); err != nil {
 			return "", err
 		}
-		return folder, s.authorise(ctx, as, bucket, files)
+		return folder, s.head(ctx, as, files)
 	}
 	half, err := os.MkdirTemp(s.dir, "half-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(half)
-	if err := s.copy(ctx, as, bucket, files, half, progress); err != nil {
+	if err := s.fill(ctx, as, files, half, r.Gunzip, progress); err != nil {
 		return "", err
 	}
 	if err := os.Chmod(half, 0o755); err != nil {
@@ -113,7 +128,8 @@ func (s *Stage) Sweep(since time.Time, keep func(folder string) bool) error {
 // file is an object and the path that it gets below the folder.
 type file struct {
 	sagemaker.Object
-	name string
+	bucket string
+	name   string
 }
 
 // list finds the objects of a prefix and names them. As on SageMaker a prefix
@@ -129,11 +145,11 @@ func (s *Stage) list(ctx context.Context, as *awsapi.Caller, bucket, prefix stri
 		switch rest, ok := strings.CutPrefix(o.Key, dir); {
 		case strings.HasSuffix(o.Key, "/"): // a folder marker holds nothing
 		case o.Key == prefix:
-			exact = append(exact, file{o, path.Base(o.Key)})
+			exact = append(exact, file{o, bucket, path.Base(o.Key)})
 		case ok:
-			below = append(below, file{o, rest})
+			below = append(below, file{o, bucket, rest})
 		default:
-			loose = append(loose, file{o, o.Key[strings.LastIndex(prefix, "/")+1:]})
+			loose = append(loose, file{o, bucket, o.Key[strings.LastIndex(prefix, "/")+1:]})
 		}
 		return nil
 	})
@@ -148,35 +164,42 @@ func (s *Stage) list(ctx context.Context, as *awsapi.Caller, bucket, prefix stri
 	return nil, fmt.Errorf("s3://%s/%s %w", bucket, prefix, ErrNoObjects)
 }
 
-func identity(bucket string, files []file) string {
+// identity names a folder by what it holds.
+func identity(files []file, gunzip bool) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q", bucket)
+	fmt.Fprintf(h, "%v", gunzip)
 	for _, f := range files {
-		fmt.Fprintf(h, "%q%q%q%d", f.name, f.Key, f.ETag, f.Size)
+		fmt.Fprintf(h, "%q%q%q%q%d", f.name, f.bucket, f.Key, f.ETag, f.Size)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func (s *Stage) authorise(ctx context.Context, as *awsapi.Caller, bucket string, files []file) error {
-	for _, f := range files {
-		if _, err := s.objects.Head(ctx, as, bucket, f.Key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, bucket string, files []file, dir string, progress Progress) error {
+// fill brings files to a folder.
+func (s *Stage) fill(ctx context.Context, as *awsapi.Caller, files []file, dir string, unzip bool, progress Progress) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	var done atomic.Int64
+	return s.copy(ctx, as, files, root, dir, unzip, progress)
+}
+
+// copy brings files below root, which is dir, several at once.
+func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, files []file, root *os.Root, dir string, unzip bool, progress Progress) error {
 	var total int64
 	for _, f := range files {
 		total += f.Size
 	}
+	free, err := s.room(dir)
+	if err != nil {
+		return err
+	}
+	if total > free {
+		return fmt.Errorf("%d MB %w, which has %d MB left", total>>20, ErrNoRoom, max(free, 0)>>20)
+	}
+	var left budget
+	left.left.Store(free)
+	var done atomic.Int64
 	group, copying := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, f := range files {
@@ -184,7 +207,7 @@ func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, bucket string, file
 			break
 		}
 		group.Go(func() error {
-			if err := s.copyFile(copying, as, bucket, f, root); err != nil {
+			if err := copyFile(copying, s.objects, as, f, root, &left, unzip); err != nil {
 				return err
 			}
 			progress(done.Add(f.Size), total)
@@ -197,8 +220,8 @@ func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, bucket string, file
 	return ctx.Err()
 }
 
-func (s *Stage) copyFile(ctx context.Context, as *awsapi.Caller, bucket string, f file, root *os.Root) (err error) {
-	body, size, err := s.objects.Get(ctx, as, bucket, f.Key)
+func copyFile(ctx context.Context, objects sagemaker.Objects, as *awsapi.Caller, f file, root *os.Root, left *budget, unzip bool) (err error) {
+	body, size, err := objects.Get(ctx, as, f.bucket, f.Key)
 	if err != nil {
 		return err
 	}
@@ -211,14 +234,22 @@ func (s *Stage) copyFile(ctx context.Context, as *awsapi.Caller, bucket string, 
 		return notAFile(f, err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	n, err := io.Copy(out, body)
+	if err := pour(left.writer(out), body, size, unzip); err != nil {
+		return fmt.Errorf("object %q: %w", f.Key, err)
+	}
+	return nil
+}
+
+// pour writes an object of size bytes, or what it decompresses to.
+func pour(w io.Writer, body io.Reader, size int64, unzip bool) error {
+	if unzip {
+		return gunzip(w, body, size)
+	}
+	n, err := io.Copy(w, body)
 	if err == nil && n != size {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", f.Key, err)
-	}
-	return nil
+	return err
 }
 
 // notAFile explains keys that S3 can hold and a file system cannot: a/../b,
