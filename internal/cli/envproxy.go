@@ -111,23 +111,24 @@ func writeBundle(g *globals, path, ca string) error {
 	if err != nil {
 		return err
 	}
-	trusted, err := trustedHere(path)
+	trusted, err := trustedHere()
 	if err != nil {
 		return err
 	}
 	if trusted == nil {
 		fmt.Fprintln(g.err, "musher: this machine's list of certificates is not where such lists are; the bundle has the server's only\nhint: name the list in SSL_CERT_FILE")
 	}
-	return replaceFile(path, slices.Concat(bytes.TrimRight(trusted, "\n"), []byte("\n"), own))
+	// In an environment that `musher env` has made, the list is the bundle.
+	trusted = bytes.TrimRight(bytes.TrimSuffix(trusted, own), "\n")
+	return replaceFile(path, slices.Concat(trusted, []byte("\n"), own))
 }
 
 // trustedHere reads the certificates that the environment names, or else the
-// machine's. The bundle itself is passed over: a second `musher env` reads the
-// same as the first.
-func trustedHere(bundle string) ([]byte, error) {
+// machine's; nil where there are none.
+func trustedHere() ([]byte, error) {
 	var places []string
 	for _, name := range []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} {
-		if file := os.Getenv(name); file != "" && file != bundle {
+		if file := os.Getenv(name); file != "" {
 			places = append(places, file)
 		}
 	}
