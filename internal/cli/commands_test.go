@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,61 +13,43 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musher/musher/internal/awsapi"
+	"github.com/musher/musher/internal/svc/logs"
 )
 
-func TestLogFiles(t *testing.T) {
-	data := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		path := filepath.Join(data, name)
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if errors.Is(err, os.ErrNotExist) {
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+// What is printed of a log: each event once, with who wrote it where several
+// may have.
+func TestLogEvents(t *testing.T) {
+	job, endpoint := logPlaces("dogs")[0], logPlaces("dogs")[3]
+	for _, c := range []struct {
+		place  logPlace
+		hosts  []string
+		events string // stream time id text
+		want   string
+	}{
+		{job, []string{"algo-1"}, "dogs/algo-1-1700000000 1 a one,dogs/algo-1-1700000000 1 b two", "one\ntwo\n"},
+		{job, []string{"algo-1", "algo-2"}, "dogs/algo-1-1700000000 1 a one,dogs/algo-2-1700000000 2 b two", "algo-1: one\nalgo-2: two\n"},
+		{endpoint, []string{"all/i-1"}, "all/i-1 1 a ready", "all/i-1: ready\n"},
+		{job, []string{"algo-1"}, "dogs/algo-1-17 1 a one,dogs/algo-1-17 2 b two,dogs/algo-1-17 2 b two,dogs/algo-1-17 2 c three", "one\ntwo\nthree\n"},
+	} {
+		l := &logReader{logPlace: c.place, hosts: map[string]bool{}}
+		for _, h := range c.hosts {
+			l.hosts[h] = true
+		}
+		var out strings.Builder
+		for event := range strings.SplitSeq(c.events, ",") {
+			var stream, id, text string
+			var at int64
+			if _, err := fmt.Sscan(event, &stream, &at, &id, &text); err != nil {
 				t.Fatal(err)
 			}
-			f, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			if err := l.write(&globals{out: &out}, &logs.FilteredLogEvent{LogStreamName: &stream, Timestamp: &at, EventId: &id, Message: &text}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var out strings.Builder
-	job := &logFiles{data: data, name: "job", out: &out}
-	expect := func(l *logFiles, want string) {
-		t.Helper()
-		out.Reset()
-		if _, err := l.copy(); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(want, out.String()); d != "" {
+		if d := cmp.Diff(c.want, out.String()); d != "" {
 			t.Error(d)
 		}
 	}
-	expect(job, "")
-	write("jobs/job/log", "one\ntw")
-	expect(job, "one\ntw")
-	write("jobs/job/log", "o\n")
-	write("jobs/job/log.10", "the tenth attempt\n")
-	write("jobs/job/log.2", "the second attempt\n")
-	expect(job, "o\nthe second attempt\nthe tenth attempt\n")
-	expect(job, "")
-
-	dogs := &logFiles{data: data, name: "dogs", out: &out}
-	write("endpoints/dogs/1-all-0/log", "ready\nhalf a l")
-	write("endpoints/dogs/1-all-1/log", "also ready\n")
-	expect(dogs, "1-all-0: ready\n1-all-0: half a l1-all-1: also ready\n")
-	write("endpoints/dogs/1-all-0/log", "ine\nnext\n")
-	expect(dogs, "ine\n1-all-0: next\n")
-	if err := os.RemoveAll(filepath.Join(data, "endpoints")); err != nil {
-		t.Fatal(err)
-	}
-	expect(dogs, "")
 }
 
 func TestEnvironment(t *testing.T) {
