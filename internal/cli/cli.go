@@ -50,6 +50,7 @@ type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Do the main job once: upload photos, train, tune, deploy, predict."`
 	Ls       lsCommand       `cmd:"" help:"List jobs, models, endpoints, buckets, or the objects in a bucket."`
 	Describe describeCommand `cmd:"" help:"Show one job, model, endpoint or bucket."`
+	Tune     tuneCommand     `cmd:"" help:"List, show and watch tuning jobs."`
 	Logs     logsCommand     `cmd:"" help:"Print what a training job or an endpoint has written."`
 	Invoke   invokeCommand   `cmd:"" help:"Send a photo to an endpoint and print the best labels."`
 	Fetch    fetchCommand    `cmd:"" help:"Fetch libraries and weights ahead of time, and print where they lie."`

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -137,92 +136,6 @@ func span(from, to *time.Time) string {
 		return "since " + clock(*from)
 	}
 	return fmt.Sprintf("%s, %s", clock(*from), progress.Seconds(to.Sub(*from)))
-}
-
-func findTuning(ctx context.Context, c *client, name string) (thing, error) {
-	d, err := call[sagemaker.DescribeHyperParameterTuningJobOutput](ctx, c, sagemaker.Model, "DescribeHyperParameterTuningJob", &sagemaker.DescribeHyperParameterTuningJobInput{HyperParameterTuningJobName: name})
-	return thing{d, func(ctx context.Context, c *client, w io.Writer) error { return writeTuning(ctx, c, w, d) }}, err
-}
-
-func writeTuning(ctx context.Context, c *client, w io.Writer, d *sagemaker.DescribeHyperParameterTuningJobOutput) error {
-	n := d.TrainingJobStatusCounters
-	rows := [][2]string{
-		{"tuning job", d.HyperParameterTuningJobName}, {"status", d.HyperParameterTuningJobStatus},
-		{"reason", orEmpty(d.FailureReason)}, {"created", clock(d.CreationTime)},
-		{"strategy", d.HyperParameterTuningJobConfig.Strategy},
-		{"trials", fmt.Sprintf("%d done, %d running, %d failed, %d stopped", orEmpty(n.Completed), orEmpty(n.InProgress), orEmpty(n.NonRetryableError), orEmpty(n.Stopped))},
-	}
-	best := ""
-	if d.BestTrainingJob != nil {
-		best = d.BestTrainingJob.TrainingJobName
-		rows = append(rows, [2]string{"best", best})
-	}
-	if err := facts(w, rows); err != nil {
-		return err
-	}
-	trials, err := listTrials(ctx, c, d.HyperParameterTuningJobName)
-	if err != nil || len(trials) == 0 {
-		return err
-	}
-	fmt.Fprintln(w)
-	return writeTrials(w, trials, best)
-}
-
-func listTrials(ctx context.Context, c *client, tuning string) (trials []*sagemaker.HyperParameterTrainingJobSummary, err error) {
-	in := &sagemaker.ListTrainingJobsForHyperParameterTuningJobInput{
-		HyperParameterTuningJobName: tuning, SortBy: new("CreationTime"), SortOrder: new("Ascending"),
-	}
-	for {
-		out, err := call[sagemaker.ListTrainingJobsForHyperParameterTuningJobOutput](ctx, c, sagemaker.Model, "ListTrainingJobsForHyperParameterTuningJob", in)
-		if err != nil {
-			return nil, err
-		}
-		trials = append(trials, out.TrainingJobSummaries...)
-		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return trials, nil
-		}
-	}
-}
-
-// writeTrials is the table of trials: all hyperparameters that any has, the
-// objective, and which one is the best.
-func writeTrials(w io.Writer, trials []*sagemaker.HyperParameterTrainingJobSummary, best string) error {
-	names, metric := map[string]bool{}, "objective"
-	for _, t := range trials {
-		for name := range t.TunedHyperParameters {
-			names[name] = true
-		}
-		if m := t.FinalHyperParameterTuningJobObjectiveMetric; m != nil {
-			metric = m.MetricName
-		}
-	}
-	tuned := slices.Sorted(maps.Keys(names))
-	heading := append(append([]string{"trial", "status"}, tuned...), metric)
-	var rows [][]string
-	for _, t := range trials {
-		row := []string{t.TrainingJobName, t.TrainingJobStatus}
-		for _, name := range tuned {
-			row = append(row, shortNumber(t.TunedHyperParameters[name]))
-		}
-		score := "-"
-		if m := t.FinalHyperParameterTuningJobObjectiveMetric; m != nil {
-			score = fmt.Sprintf("%.4f", m.Value)
-		}
-		if t.TrainingJobName == best {
-			score += "  best"
-		}
-		rows = append(rows, append(row, score))
-	}
-	return table(w, heading, rows)
-}
-
-// shortNumber writes a fraction with four digits that count.
-func shortNumber(text string) string {
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || !strings.ContainsAny(text, ".e") {
-		return text
-	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
 func findEndpoint(ctx context.Context, c *client, name string) (thing, error) {
