@@ -200,3 +200,21 @@ func FuzzSpace(f *testing.F) {
 		}
 	})
 }
+
+func TestContains(t *testing.T) {
+	space := Space{{Name: "x", Kind: Integer, Min: 1, Max: 4}, {Name: "y", Kind: Categorical, Values: []string{"a"}}}
+	for _, c := range []struct {
+		values map[string]string
+		want   bool
+	}{
+		{map[string]string{"x": "4", "y": "a", "z": "more"}, true},
+		{map[string]string{"x": "5", "y": "a"}, false},
+		{map[string]string{"x": "4", "y": "b"}, false},
+		{map[string]string{"x": "4"}, false},
+		{nil, false},
+	} {
+		if space.Contains(c.values) != c.want {
+			t.Errorf("%v: contained %v", c.values, !c.want)
+		}
+	}
+}

@@ -294,9 +294,16 @@ func TestSeveralDefinitions(t *testing.T) {
 func TestCompletionCriteria(t *testing.T) {
 	t.Parallel()
 	var started atomic.Int64
+	fifth := make(chan struct{})
 	srv := musher.InProcess(t, musher.Doings{Training: func(j musher.FakeJob) int {
-		if j.Hyperparameters["hang"] != "" && started.Add(1) > 4 {
-			return untilStopped(j)
+		if j.Hyperparameters["hang"] != "" {
+			switch started.Add(1) {
+			case 4:
+				<-fifth // so that one runs when this one ends the search
+			case 5:
+				close(fifth)
+				return untilStopped(j)
+			}
 		}
 		report(j, 0.5)
 		return j.Finish("same")
@@ -312,8 +319,9 @@ func TestCompletionCriteria(t *testing.T) {
 
 	job := lab.AwaitTuning(t, "stale")
 	if job.HyperParameterTuningJobStatus != types.HyperParameterTuningJobStatusCompleted || *job.TuningJobCompletionDetails.NumberOfTrainingJobsObjectiveNotImproving != 3 ||
-		*job.TrainingJobStatusCounters.Completed != 4 || *job.TrainingJobStatusCounters.Stopped == 0 {
-		t.Errorf("the stale job is %s after %+v, with %+v", job.HyperParameterTuningJobStatus, job.TrainingJobStatusCounters, job.TuningJobCompletionDetails)
+		*job.TrainingJobStatusCounters.Completed != 4 || *job.TrainingJobStatusCounters.Stopped != 1 {
+		t.Errorf("the stale job is %s after %d trials and %d stopped ones, %d in vain", job.HyperParameterTuningJobStatus, *job.TrainingJobStatusCounters.Completed,
+			*job.TrainingJobStatusCounters.Stopped, *job.TuningJobCompletionDetails.NumberOfTrainingJobsObjectiveNotImproving)
 	}
 	job = lab.AwaitTuning(t, "settled")
 	if job.HyperParameterTuningJobStatus != types.HyperParameterTuningJobStatusCompleted || job.TuningJobCompletionDetails.ConvergenceDetectedTime == nil || *job.TrainingJobStatusCounters.Completed != 11 {
