@@ -68,7 +68,7 @@ func New(o Options) (*Door, error) {
 	d.open, d.shut = context.WithCancel(context.Background())
 	d.http = &http.Server{
 		ConnState: d.silent.follow, ConnContext: remember,
-		Handler:   http.HandlerFunc(d.answer), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: http.HandlerFunc(d.answer), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
 	}
 	return d, nil
