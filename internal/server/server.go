@@ -229,7 +229,7 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 	}
 	host := hosting.New(hosting.Deps{
 		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: models,
-		Runner: s.runner, Router: router, Tags: tags, Log: s.opts.Log,
+		Runner: s.runner, Router: router, Logs: s.logs, Tags: tags, Log: s.opts.Log,
 		Dir: s.path("endpoints"), ModelsDir: s.path("models"),
 		Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
 		Builtin: hosting.ModelServer{

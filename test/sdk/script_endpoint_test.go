@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 	"github.com/aws/aws-sdk-go-v2/service/sagemakerruntime"
@@ -157,16 +158,47 @@ func TestScriptEndpoint(t *testing.T) {
 	wantModelError(t, err, 500, "ValueError: this input is broken")
 	_, err = ask(srv.Access, "echo", "text/x", "image/png", "x")
 	wantModelError(t, err, 406, "image/png")
-	logs, err := filepath.Glob(filepath.Join(srv.Data, "endpoints/echo/*/log"))
-	if err != nil || len(logs) != 1 {
-		t.Fatalf("logs: %v, %v", logs, err)
-	}
-	if text, err := os.ReadFile(logs[0]); err != nil || !strings.Contains(string(text), `raise ValueError("this input is broken")`) {
-		t.Errorf("the log does not hold the traceback: %s, %v", text, err)
-	}
+	musher.Eventually(t, "the log holds the traceback", func() bool {
+		return strings.Contains(endpointLog(srv.Access, "echo"), `raise ValueError("this input is broken")`)
+	})
 	model, err := srv.SageMaker().DescribeModel(t.Context(), &sagemaker.DescribeModelInput{ModelName: aws.String("echo")})
 	if err != nil || model.PrimaryContainer.Environment["MODEL_NAME"] != "parrot" || *model.PrimaryContainer.Image != plainPython || model.VpcConfig != nil {
 		t.Errorf("the model is described as %+v, %v", model, err)
+	}
+}
+
+// endpointLog is what CloudWatch Logs has of an endpoint's instances.
+func endpointLog(a musher.Access, endpoint string) string {
+	client, group := cloudwatchlogs.NewFromConfig(a.Config()), "/aws/sagemaker/Endpoints/"+endpoint
+	found, err := client.FilterLogEvents(background(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, LogStreamNamePrefix: aws.String("all/i-")})
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	for _, e := range found.Events {
+		text.WriteString(*e.Message + "\n")
+	}
+	return text.String()
+}
+
+// TestScriptLogStays: what an endpoint has printed can be read when it is gone,
+// and one that is made anew under its name has a log of its own.
+func TestScriptLogStays(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	scriptModel(t, lab, "talk", map[string]string{"code/inference.py": "def model_fn(d): pass\ndef transform_fn(m, body, c, a):\n    print('said', body)\n    return body"})
+	for i, word := range []string{"one", "two"} {
+		lab.Config(t, fmt.Sprint("talk", i), "talk", 1)
+		lab.Endpoint(t, "talk", fmt.Sprint("talk", i))
+		wantInService(t, lab.AwaitEndpoint(t, "talk"))
+		if _, err := ask(srv.Access, "talk", "text/csv", "", word); err != nil {
+			t.Fatal(err)
+		}
+		must(srv.SageMaker().DeleteEndpoint(t.Context(), &sagemaker.DeleteEndpointInput{EndpointName: aws.String("talk")}))(t)
+		awaitGone(t, srv.Access, "talk")
+	}
+	if text := endpointLog(srv.Access, "talk"); strings.Count(text, "said one") != 1 || strings.Count(text, "said two") != 1 {
+		t.Errorf("the log is %q", text)
 	}
 }
 

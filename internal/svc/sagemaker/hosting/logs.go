@@ -2,7 +2,10 @@ package hosting
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,10 +15,10 @@ import (
 // logGroup is the log group of an endpoint; its streams are its instances.
 func logGroup(endpoint string) string { return "/aws/sagemaker/Endpoints/" + endpoint }
 
-// stream is an instance's name in its endpoint's log group.
-func (i instance) stream() string {
-	return fmt.Sprintf("%s/%d-%s", i.variant, i.generation, i.step())
-}
+// streamFile, in an instance's folder, holds the name of its log stream. The
+// name is new for each instance, as in the cloud: an endpoint that is made anew
+// under an old name does not go on in the streams of the old one.
+const streamFile = "stream"
 
 // followLog takes an instance's output to CloudWatch Logs. An endpoint serves
 // also where that fails: the file remains.
@@ -23,46 +26,51 @@ func (f *Family) followLog(ctx context.Context, in instance) {
 	if f.Logs == nil {
 		return
 	}
-	if err := f.Logs.Follow(ctx, logGroup(in.endpoint), in.stream(), in.log(f.Dir)); err != nil {
+	stream, err := in.stream(f.Dir)
+	if err == nil {
+		err = f.Logs.Follow(ctx, logGroup(in.endpoint), stream, in.log(f.Dir))
+	}
+	if err != nil {
 		f.Log.Warn("the log of an instance is not followed", "instance", in.id(), "error", err)
 	}
+}
+
+// stream returns the name of the instance's log stream, and gives it one at its
+// first start.
+func (i instance) stream(base string) (string, error) {
+	path := filepath.Join(i.dir(base), streamFile)
+	known, err := os.ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return string(known), err
+	}
+	id := make([]byte, 8)
+	rand.Read(id) //nolint:errcheck // it never fails
+	name := i.variant + "/i-0" + hex.EncodeToString(id)
+	if i.index < 0 {
+		name = i.variant + "/packages-" + hex.EncodeToString(id)
+	}
+	return name, os.WriteFile(path, []byte(name), 0o600)
 }
 
 // finishLogs takes the rest of the logs of instances that are gone for good, by
 // the folders that they left.
 func (f *Family) finishLogs(ctx context.Context, endpoint string, gone func(generation int) bool) {
-	if f.Logs == nil {
+	folders, err := filepath.Glob(filepath.Join(f.Dir, endpoint, "*", streamFile))
+	if f.Logs == nil || err != nil {
 		return
 	}
-	folders, err := os.ReadDir(filepath.Join(f.Dir, endpoint))
-	if err != nil {
-		return // no instance was ever started
-	}
-	for _, folder := range folders {
-		in, ok := instanceOf(endpoint, folder.Name())
-		if !ok || !gone(in.generation) {
+	for _, file := range folders {
+		first, _, _ := strings.Cut(filepath.Base(filepath.Dir(file)), "-")
+		generation, err := strconv.Atoi(first)
+		if err != nil || !gone(generation) {
 			continue
 		}
-		if err := f.Logs.Finish(ctx, logGroup(endpoint), in.stream()); err != nil {
-			f.Log.Warn("the rest of an instance's log is not kept", "instance", in.id(), "error", err)
+		stream, err := os.ReadFile(file)
+		if err == nil {
+			err = f.Logs.Finish(ctx, logGroup(endpoint), string(stream))
+		}
+		if err != nil {
+			f.Log.Warn("the rest of an instance's log is not kept", "endpoint", endpoint, "stream", string(stream), "error", err)
 		}
 	}
-}
-
-// instanceOf reads the name of an instance's folder.
-func instanceOf(endpoint, folder string) (in instance, ok bool) {
-	generation, rest, ok := strings.Cut(folder, "-")
-	last := strings.LastIndexByte(rest, '-')
-	if !ok || last < 0 {
-		return in, false
-	}
-	in = instance{endpoint: endpoint, variant: rest[:last], index: -1}
-	var err error
-	if in.generation, err = strconv.Atoi(generation); err != nil {
-		return in, false
-	}
-	if step := rest[last+1:]; step != in.step() {
-		in.index, err = strconv.Atoi(step)
-	}
-	return in, err == nil
 }
