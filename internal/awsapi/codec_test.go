@@ -44,6 +44,8 @@ func TestEcho(t *testing.T) {
 			`{"Echo":{"Name":"ab","Words":["a","b"],"Flat":[],"Sizes":{"a":2,"z":1},"Parts":[{"ID":"1","Next":{"ID":"2"},"Kids":[{"ID":"3"}]}]},"Parts":[],"At":` + at + `}`},
 		{"json nulls are absent", ProtocolJSON, `{"Name":"ab","Count":null,"Words":null,"Parts":null,"Color":null}`,
 			`{"Echo":{"Name":"ab"},"Parts":[],"At":` + at + `}`},
+		{"json whole number", ProtocolJSON, `{"Name":"ab","Ratio":3}`, `{"Echo":{"Name":"ab","Ratio":3.0},"Parts":[],"At":` + at + `}`},
+		{"json large number", ProtocolJSON, `{"Name":"ab","Ratio":1e21}`, `{"Echo":{"Name":"ab","Ratio":1e+21},"Parts":[],"At":` + at + `}`},
 		{"json text", ProtocolJSON, `{"Name":"ab","other-name":"\u00fc\ud83d\ude00\"\\\n\u0001"}`,
 			`{"Echo":{"Name":"ab","other-name":"ü😀\"\\\n\u0001"},"Parts":[],"At":` + at + `}`},
 		{"json numbers in other clothes", ProtocolJSON, `{"Name":"ab","Count":5.0,"Ratio":"Infinity","When":"2026-11-22T01:02:03Z"}`,

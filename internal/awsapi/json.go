@@ -322,7 +322,12 @@ func appendJSON(b []byte, s *shape, v reflect.Value) []byte {
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
 			return appendJSONString(b, string(appendFloat(nil, f, s.bits)))
 		}
-		return appendFloat(b, v.Float(), s.bits)
+		start := len(b)
+		b = appendFloat(b, v.Float(), s.bits)
+		if !bytes.ContainsAny(b[start:], ".e") {
+			b = append(b, ".0"...) // or Python would take it for an int
+		}
+		return b
 	case kindTime:
 		if s.time == "" || s.time == formatUnix {
 			return appendEpoch(b, v.Interface().(time.Time))
