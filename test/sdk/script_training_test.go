@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
@@ -603,4 +604,89 @@ func TestWhoMayInterrupt(t *testing.T) {
 	}
 	must(lab.SageMaker().StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: aws.String("safe")}))(t)
 	lab.AwaitTraining(t, "safe")
+}
+
+// TestCheckpoints: they come down, go up while the job runs, and what the job
+// deletes goes in S3 as well.
+func TestCheckpoints(t *testing.T) {
+	t.Parallel()
+	_, lab := scripts(t)
+	lab.Upload(t, "checkpoints/", map[string][]byte{"old/a": []byte("a"), "old/b": []byte("b")})
+	in := scriptJob(t, lab, "keeps", `
+import os, time
+print(sorted(os.listdir("/var/ckpt/old")))
+os.remove("/var/ckpt/old/a")
+open("/var/ckpt/new", "w").write("new")
+open("/var/ckpt/late", "w").write("0")
+while not os.path.exists("/var/ckpt/never"):
+    time.sleep(0.05)
+`, nil)
+	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String(lab.URI("checkpoints")), LocalPath: aws.String("/var/ckpt")}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	keys := func() string {
+		out := must(lab.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &lab.Bucket, Prefix: aws.String("checkpoints/")}))(t)
+		var all []string
+		for _, o := range out.Contents {
+			all = append(all, strings.TrimPrefix(*o.Key, "checkpoints/"))
+		}
+		return strings.Join(all, " ")
+	}
+	musher.Eventually(t, "the checkpoints are in S3 while the job runs", func() bool { return keys() == "late new old/b" })
+	must(lab.SageMaker().StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: in.TrainingJobName}))(t)
+	if job := lab.AwaitTraining(t, "keeps"); job.SecondaryStatus != types.SecondaryStatusStopped {
+		t.Errorf("the job is %s: %s", job.SecondaryStatus, aws.ToString(job.FailureReason))
+	}
+	in = scriptJob(t, lab, "denied", `open("/opt/ml/checkpoints/x", "w").write("x")`, nil)
+	in.RoleArn = aws.String(lab.NewRole(t, "reader", `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}}`))
+	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String(lab.URI("forbidden"))}
+	wantFailed(t, runScript(t, lab, in), "ClientError", "Checkpoint upload failed", "s3:PutObject")
+}
+
+// TestInputs: the ways of data to a job.
+func TestInputs(t *testing.T) {
+	t.Parallel()
+	_, lab := scripts(t)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write([]byte("unzipped")); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lab.Upload(t, "data/", map[string][]byte{"p/1": []byte("one "), "p/2": []byte("two "), "p/3": []byte("three"), "z/a.gz": zipped.Bytes()})
+	lab.Upload(t, "data/", map[string][]byte{"manifest": fmt.Appendf(nil, `[{"prefix": %q}, "1", "3"]`, lab.URI("data/p/"))})
+	in := scriptJob(t, lab, "inputs", `
+import json, os
+top = "/opt/ml/input/data/"
+def text(name):
+    return {f: open(os.path.join(top, name, f)).read() for f in sorted(os.listdir(top + name))}
+seen = {n: text(n) for n in ("shared", "picked", "zipped", "fast")}
+seen["pipe"] = [open(top + "piped_%d" % epoch).read() for epoch in range(2)]
+json.dump(seen, open("/opt/ml/model/" + os.environ["SM_CURRENT_HOST"], "w"), sort_keys=True)
+`, nil)
+	in.ResourceConfig.InstanceCount = aws.Int32(2)
+	with := func(name, prefix string, change func(c *types.Channel, s3 *types.S3DataSource)) types.Channel {
+		c := lab.Channel(name, prefix)
+		change(&c, c.DataSource.S3DataSource)
+		return c
+	}
+	in.InputDataConfig = []types.Channel{
+		with("shared", "data/p/", func(_ *types.Channel, s3 *types.S3DataSource) {
+			s3.S3DataDistributionType = types.S3DataDistributionShardedByS3Key
+		}),
+		with("picked", "data/manifest", func(_ *types.Channel, s3 *types.S3DataSource) { s3.S3DataType = types.S3DataTypeManifestFile }),
+		with("zipped", "data/z/", func(c *types.Channel, _ *types.S3DataSource) { c.CompressionType = types.CompressionTypeGzip }),
+		with("fast", "data/p/", func(c *types.Channel, _ *types.S3DataSource) { c.InputMode = types.TrainingInputModeFastfile }),
+		with("piped", "data/p/", func(c *types.Channel, _ *types.S3DataSource) { c.InputMode = types.TrainingInputModePipe }),
+	}
+	in.OutputDataConfig.CompressionType = types.OutputCompressionTypeNone
+	wantCompleted(t, runScript(t, lab, in))
+	for host, shared := range map[string]string{"algo-1": `{"1": "one ", "3": "three"}`, "algo-2": `{"2": "two "}`} {
+		want := `{"fast": {"1": "one ", "2": "two ", "3": "three"}, "picked": {"1": "one ", "3": "three"}, ` +
+			`"pipe": ["one two three", "one two three"], "shared": ` + shared + `, "zipped": {"a": "unzipped"}}`
+		if got := string(lab.Object(t, "out/inputs/output/model/"+host)); got != want {
+			t.Errorf("%s saw\n%s, want\n%s", host, got, want)
+		}
+	}
 }

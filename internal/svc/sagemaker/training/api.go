@@ -17,12 +17,12 @@ import (
 type Family struct {
 	Deps
 	store
-	loop        *loop.Loop
-	readers     sync.Map         // job → *reader of its logs
-	accompanied sync.Map         // id of the first instance's work → what this server does beside it
-	steps       sync.Map         // job → context.CancelFunc of its preparation under way
-	ended       func(job string) // whom to tell that a job ended
-	once        sagemaker.Noted
+	loop       *loop.Loop
+	readers    sync.Map         // job → *reader of its logs
+	companions sync.Map         // job → *companion of its running processes
+	steps      sync.Map         // job → context.CancelFunc of its preparation under way
+	ended      func(job string) // whom to tell that a job ended
+	once       sagemaker.Noted
 }
 
 // New registers the family's operations on s.

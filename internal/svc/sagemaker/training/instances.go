@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"path/filepath"
-	"slices"
 
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
@@ -101,17 +100,4 @@ func resourceConfig(job *Job, self instance, name func(instance) string) map[str
 		"current_host": name(self), "hosts": hosts, "network_interface_name": "lo",
 		"current_instance_type": self.Type, "current_group_name": self.Group, "instance_groups": groups,
 	}
-}
-
-// channelsFor are the channels that an instance gets: a channel may be for
-// some groups only.
-func channelsFor(job *Job, i instance) []*sagemaker.Channel {
-	var out []*sagemaker.Channel
-	for _, c := range job.Request.InputDataConfig {
-		groups := c.DataSource.S3DataSource.InstanceGroupNames
-		if len(groups) == 0 || slices.Contains(groups, i.Group) {
-			out = append(out, c)
-		}
-	}
-	return out
 }

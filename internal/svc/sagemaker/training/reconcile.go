@@ -11,7 +11,6 @@ import (
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/runner"
-	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/state"
 	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
@@ -88,6 +87,7 @@ func (f *Family) prepare(ctx context.Context, job *Job) error {
 	case ctx.Err() != nil:
 		return ctx.Err() // the server ends; the next one continues
 	}
+	f.kill(ctx, job)
 	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("The job cannot start", err)) })
 }
 
@@ -138,8 +138,20 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	if err := f.update(ctx, job, func(_ time.Time, j *Job) { j.Inputs = inputs }); err != nil {
 		return err
 	}
+	if err := f.writeHosts(job); err != nil {
+		return err
+	}
 	for _, i := range missing {
-		if err := f.start(ctx, caller, job, i, rt, provided, code); err != nil {
+		if err := f.furnish(ctx, caller, job, i, code); err != nil {
+			return err
+		}
+	}
+	for _, i := range missing {
+		spec, err := f.spec(job, i, rt, provided)
+		if err != nil {
+			return err
+		}
+		if err := f.Runner.Start(ctx, spec); err != nil {
 			return err
 		}
 	}
@@ -178,8 +190,8 @@ func (f *Family) beginDownload(ctx context.Context, job *Job) error {
 	})
 }
 
-// start brings up one instance.
-func (f *Family) start(ctx context.Context, caller *awsapi.Caller, job *Job, i instance, rt runtimes.Runtime, provided sagemaker.Provision, code []byte) error {
+// furnish makes the folder of an instance, with all that it reads.
+func (f *Family) furnish(ctx context.Context, caller *awsapi.Caller, job *Job, i instance, code []byte) error {
 	if err := f.layOut(job, i, job.Inputs); err != nil {
 		return err
 	}
@@ -188,17 +200,29 @@ func (f *Family) start(ctx context.Context, caller *awsapi.Caller, job *Job, i i
 			return err
 		}
 	}
-	if err := f.writeHosts(job); err != nil {
-		return err
-	}
 	if err := f.restoreCheckpoints(ctx, caller, job, i); err != nil {
 		return err
 	}
-	spec, err := f.spec(job, i, rt, provided)
+	pipes, err := f.pipes(ctx, caller, job, i)
 	if err != nil {
 		return err
 	}
-	return f.Runner.Start(ctx, spec)
+	f.beside(job).lay(i.host(), pipes)
+	return nil
+}
+
+// kill ends what runs of a job that could not be started as a whole.
+func (f *Family) kill(ctx context.Context, job *Job) {
+	for ctx.Err() == nil {
+		g, err := f.gang(ctx, job)
+		if err != nil || len(g.running) == 0 || f.stop(ctx, job, g, 0) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (f *Family) launched(ctx context.Context, job *Job) error {
@@ -210,7 +234,6 @@ func (f *Family) launched(ctx context.Context, job *Job) error {
 			return err
 		}
 	}
-	f.accompanied.Store(workID(job, job.instances()[0]), true)
 	err := f.update(ctx, job, func(now time.Time, j *Job) {
 		if j.Started.IsZero() {
 			j.Started = now
@@ -285,8 +308,11 @@ func (f *Family) watch(ctx context.Context, job *Job) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(g.known) < len(g.all) {
+	switch {
+	case len(g.known) < len(g.all):
 		return f.abandon(ctx, job, g, "a process is not known to the runner")
+	case f.pipesAreCut(job):
+		return f.abandon(ctx, job, g, "the server that fed its pipes went away")
 	}
 	if err := f.readMetrics(ctx, job, len(g.running) == 0); err != nil {
 		return 0, err
@@ -303,16 +329,20 @@ func (f *Family) watch(ctx context.Context, job *Job) (time.Duration, error) {
 	case g.failed >= 0 || g.lost:
 		// The others would wait for the one that is gone.
 		return watch, f.stop(ctx, job, g, failGrace)
-	case f.pipesAreCut(job):
-		return f.abandon(ctx, job, g, "the server that fed its pipes went away")
+	case f.feedFault(job) != nil:
+		return watch, f.stop(ctx, job, g, failGrace)
 	}
-	return watch, f.accompany(ctx, job)
+	f.accompany(ctx, job)
+	return watch, nil
 }
 
 // abandon ends what still runs of an attempt, and begins the next.
 func (f *Family) abandon(ctx context.Context, job *Job, g *gang, why string) (time.Duration, error) {
 	if len(g.running) > 0 {
 		return watch, f.stop(ctx, job, g, 0)
+	}
+	if err := f.dismiss(ctx, job); err != nil {
+		return 0, f.failOver(ctx, job, checkpointsLost(err))
 	}
 	return 0, f.restart(ctx, job, why)
 }
@@ -328,18 +358,18 @@ func (f *Family) runOut(ctx context.Context, job *Job, secondary, message string
 
 // conclude decides what becomes of a job all of whose processes have ended.
 func (f *Family) conclude(ctx context.Context, job *Job, g *gang) error {
+	if fault := f.feedFault(job); fault != nil {
+		return f.failOver(ctx, job, reason("The data could not be fed to the job", fault))
+	}
 	if err := f.dismiss(ctx, job); err != nil {
-		return err
+		return f.failOver(ctx, job, checkpointsLost(err))
 	}
 	if g.failed >= 0 {
 		st, retry := g.status[g.failed], job.Request.RetryStrategy
 		if st.Signal != "" && retry != nil && int64(job.Attempt) < retry.MaximumRetryAttempts {
 			return f.restart(ctx, job, "the process was killed by "+st.Signal)
 		}
-		return f.end(ctx, job, func(now time.Time, j *Job) {
-			j.halt(now)
-			j.fail(now, f.blame(job, g.known[g.failed], st))
-		})
+		return f.failOver(ctx, job, f.blame(job, g.known[g.failed], st))
 	}
 	if g.lost {
 		// Nobody asked this job to stop: the machine or the server went away.
@@ -349,6 +379,17 @@ func (f *Family) conclude(ctx context.Context, job *Job, g *gang) error {
 	return f.update(ctx, job, func(now time.Time, j *Job) {
 		j.halt(now)
 		j.enter(now, inProgress, "Uploading", "Uploading generated training model")
+	})
+}
+
+// failOver ends a job whose processes have ended.
+func (f *Family) failOver(ctx context.Context, job *Job, why string) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // the server ends; the next one sees to it
+	}
+	return f.end(ctx, job, func(now time.Time, j *Job) {
+		j.halt(now)
+		j.fail(now, why)
 	})
 }
 
@@ -376,7 +417,7 @@ func (f *Family) wind(ctx context.Context, job *Job) (time.Duration, error) {
 		})
 	}
 	if err := f.dismiss(ctx, job); err != nil {
-		return 0, err
+		return 0, f.failOver(ctx, job, checkpointsLost(err))
 	}
 	if err := f.readMetrics(ctx, job, true); err != nil {
 		return 0, err
@@ -387,10 +428,7 @@ func (f *Family) wind(ctx context.Context, job *Job) (time.Duration, error) {
 // restart runs the job once more, in its next attempt.
 func (f *Family) restart(ctx context.Context, job *Job, why string) error {
 	if job.Attempt >= maxRestarts {
-		return f.end(ctx, job, func(now time.Time, j *Job) {
-			j.halt(now)
-			j.fail(now, fmt.Sprintf("InternalServerError: gave up after %d restarts: %s", maxRestarts, why))
-		})
+		return f.failOver(ctx, job, fmt.Sprintf("InternalServerError: gave up after %d restarts: %s", maxRestarts, why))
 	}
 	f.Log.Warn("a training job starts again", "job", job.Request.TrainingJobName, "why", why)
 	return f.again(ctx, job, func(now time.Time, j *Job) {
@@ -474,10 +512,10 @@ func (f *Family) clearUp(job *Job) {
 
 // forget drops what is kept of an attempt outside of the row.
 func (f *Family) forget(ctx context.Context, job *Job) {
+	f.leave(job)
 	f.readers.Delete(job.Request.TrainingJobName)
 	for _, i := range job.instances() {
 		id := workID(job, i)
-		f.accompanied.Delete(id)
 		if err := f.Runner.Remove(ctx, id); err != nil && !errors.Is(err, runner.ErrNotFound) {
 			f.Log.Warn("cannot remove ended work", "id", id, "error", err)
 		}
@@ -511,7 +549,7 @@ func reason(what string, err error) string {
 	switch {
 	case errors.As(err, &api) && api.Status < 500:
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
-	case errors.Is(err, channel.ErrNoObjects), errors.Is(err, channel.ErrNotAFile):
+	case errors.Is(err, channel.ErrNoObjects), errors.Is(err, channel.ErrNotAFile), errors.Is(err, channel.ErrBadInput):
 		return fmt.Sprintf("ClientError: %s: %v", what, err)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Sprintf("InternalServerError: %s: the disk of this machine is full: %v", what, err)

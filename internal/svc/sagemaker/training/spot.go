@@ -76,7 +76,8 @@ func (f *Family) takeAway(ctx context.Context, job *Job) (time.Duration, error) 
 		return 0, err
 	}
 	if len(g.running) > 0 {
-		return watch, errors.Join(f.stop(ctx, job, g, job.Interrupt.Grace), f.readMetrics(ctx, job, false), f.accompany(ctx, job))
+		f.accompany(ctx, job)
+		return watch, errors.Join(f.stop(ctx, job, g, job.Interrupt.Grace), f.readMetrics(ctx, job, false))
 	}
 	if len(g.known) > 0 && !g.lost {
 		// They ended by themselves before the notice came: let watch decide.
@@ -87,7 +88,7 @@ func (f *Family) takeAway(ctx context.Context, job *Job) (time.Duration, error) 
 		return 0, err
 	}
 	if err := f.dismiss(ctx, job); err != nil {
-		return 0, err
+		return 0, f.failOver(ctx, job, checkpointsLost(err))
 	}
 	f.Log.Info("a training job was interrupted", "job", job.Request.TrainingJobName, "why", job.Interrupt.Why)
 	return 0, f.again(ctx, job, func(now time.Time, j *Job) {

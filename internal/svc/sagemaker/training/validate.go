@@ -140,11 +140,12 @@ func validateChannels(in *sagemaker.CreateTrainingJobInput, kind runtimes.Kind) 
 			return sagemaker.Invalid("Channel %q: InputMode Pipe is not supported by the built-in algorithm: use File or FastFile.", c.ChannelName)
 		case mode == "FastFile" && s3.S3DataType != "S3Prefix":
 			return sagemaker.Invalid("Channel %q: InputMode FastFile takes the S3DataType S3Prefix only.", c.ChannelName)
+		case s3.S3DataType == "AugmentedManifestFile" && mode != "Pipe":
+			return sagemaker.Invalid("Channel %q: an AugmentedManifestFile is for InputMode Pipe alone.", c.ChannelName)
+		case s3.S3DataType != "S3Prefix" && s3.S3DataType != "ManifestFile" && s3.S3DataType != "AugmentedManifestFile":
+			return sagemaker.Invalid("Channel %q: S3DataType %s is not supported: use S3Prefix, ManifestFile or AugmentedManifestFile.", c.ChannelName, s3.S3DataType)
 		case c.ShuffleConfig != nil && mode != "Pipe":
 			return sagemaker.Invalid("Channel %q: ShuffleConfig is for InputMode Pipe only.", c.ChannelName)
-		}
-		if err := supported(c, mode); err != nil {
-			return err
 		}
 		if _, _, err := sagemaker.SplitS3URI(s3.S3Uri); err != nil {
 			return sagemaker.Invalid("Channel %q: %v.", c.ChannelName, err)

@@ -169,10 +169,6 @@ func inputDataConfig(job *Job, i instance) map[string]any {
 	return out
 }
 
-func inputMode(job *Job, c *sagemaker.Channel) string {
-	return sagemaker.Or(c.InputMode, job.Request.AlgorithmSpecification.TrainingInputMode)
-}
-
 // submitted is the address of the archive with the user's script, or empty.
 // The SDK writes hyperparameters as JSON.
 func submitted(job *Job) string {
@@ -296,6 +292,9 @@ func (f *Family) writeHosts(job *Job) error {
 	text, err := os.ReadFile("/etc/hosts")
 	if err != nil || len(text) == 0 {
 		text = []byte("127.0.0.1 localhost\n::1 localhost\n")
+	}
+	if err := os.MkdirAll(f.home(job), 0o700); err != nil {
+		return err
 	}
 	var b strings.Builder
 	for _, i := range job.instances() {
