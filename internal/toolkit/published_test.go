@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -343,14 +344,7 @@ func jobFiles(t *testing.T) []string {
 // interpreters are the Pythons of this machine that the tests run in.
 func interpreters(t *testing.T) []string {
 	t.Helper()
-	var all []string
-	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		// A shim is asked for the interpreter that it stands for.
-		out, err := exec.Command(name, "-c", "import sys; print(sys.executable)").Output()
-		if path := strings.TrimSpace(string(out)); err == nil && !slices.Contains(all, path) {
-			all = append(all, path)
-		}
-	}
+	all := findInterpreters()
 	if len(all) == 0 {
 		if os.Getenv("MUSHER_TEST_STRICT") != "" {
 			t.Fatal("MUSHER_TEST_STRICT is set: no python3 in PATH or /usr/bin")
@@ -359,6 +353,17 @@ func interpreters(t *testing.T) []string {
 	}
 	return all
 }
+
+var findInterpreters = sync.OnceValue(func() (all []string) {
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		// A shim is asked for the interpreter that it stands for.
+		out, err := exec.Command(name, "-c", "import sys; print(sys.executable)").Output()
+		if path := strings.TrimSpace(string(out)); err == nil && !slices.Contains(all, path) {
+			all = append(all, path)
+		}
+	}
+	return all
+})
 
 func pythonVersion(t *testing.T, python string) string {
 	t.Helper()

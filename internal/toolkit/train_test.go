@@ -358,35 +358,71 @@ print(socket.gethostbyname(os.environ["MASTER_ADDR"]), os.environ["MASTER_PORT"]
 }
 
 func TestRequirements(t *testing.T) {
-	script := map[string]string{
-		"train.py":         "import mushertest\nprint('module', mushertest.VALUE)",
-		"requirements.txt": "./mushertest-1.0-py3-none-any.whl\n",
-		"mushertest-1.0-py3-none-any.whl": wheel(t, map[string]string{
-			"mushertest.py":                     "VALUE = 42\n",
-			"mushertest-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: mushertest\nVersion: 1.0\n",
-			"mushertest-1.0.dist-info/WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-			"mushertest-1.0.dist-info/RECORD":   "mushertest.py,,\nmushertest-1.0.dist-info/METADATA,,\nmushertest-1.0.dist-info/WHEEL,,\nmushertest-1.0.dist-info/RECORD,,\n",
-		}),
-	}
-	j := newJob(t, "", script)
-	if err := exec.Command(j.python, "-m", "pip", "--version").Run(); err != nil {
-		t.Skipf("%s has no pip", j.python)
-	}
-	j.env["PIP_NO_INDEX"] = "1"
-	if exit, log := j.run(t); exit != 0 || !strings.Contains(log, "module 42\n") {
+	t.Parallel()
+	j := newJob(t, "", map[string]string{
+		"train.py":                        "import mushertest\nprint('version', mushertest.VERSION)",
+		"requirements.txt":                "./mushertest-2.0-py3-none-any.whl\n",
+		"mushertest-2.0-py3-none-any.whl": wheel(t, mushertest("2.0")),
+	})
+	j.inRuntimeWith(t, mushertest("1.0"))
+	if exit, log := j.run(t); exit != 0 || !strings.Contains(log, "version 2.0\n") {
 		t.Errorf("exit = %d, log:\n%s", exit, log)
 	}
-	if err := exec.Command(j.python, "-c", "import mushertest").Run(); err == nil {
-		t.Error("the package is in the interpreter that all jobs share")
+	out, err := exec.Command(j.python, "-c", "import mushertest; print(mushertest.VERSION)").CombinedOutput()
+	if string(out) != "1.0\n" {
+		t.Errorf("the interpreter that all jobs share has version %s (%v), want the 1.0 that it had", out, err)
 	}
+}
 
-	script["requirements.txt"] = "no-such-package==1.0\n"
-	j = newJob(t, "", script)
-	j.env["PIP_NO_INDEX"] = "1"
+func TestRequirementsThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, "", map[string]string{"train.py": "", "requirements.txt": "no-such-package==1.0\n"})
+	j.inRuntimeWith(t, mushertest("1.0"))
 	exit, log := j.run(t)
 	got := j.failure(t)
 	if exit == 0 || !strings.HasPrefix(got, "InstallRequirementsError:\nExitCode 1\n") || !strings.Contains(got, "no-such-package") {
 		t.Errorf("exit = %d, failure = %q, log:\n%s", exit, got, log)
+	}
+}
+
+// inRuntimeWith gives the job an interpreter with a package installed, pip from
+// the machine's, and no index to ask.
+func (j *job) inRuntimeWith(t *testing.T, files map[string]string) {
+	t.Helper()
+	const ask = "import os, pip, sys, sysconfig; print(sys.executable, os.path.dirname(os.path.dirname(pip.__file__)), 'lib/python%d.%d/site-packages' % sys.version_info[:2])"
+	out, err := exec.Command(j.python, "-c", ask).Output()
+	if err != nil {
+		if os.Getenv("MUSHER_TEST_STRICT") != "" {
+			t.Fatalf("MUSHER_TEST_STRICT is set: %s has no pip", j.python)
+		}
+		t.Skipf("%s has no pip", j.python)
+	}
+	found := strings.Fields(string(out))
+	runtime := t.TempDir()
+	modules := filepath.Join(runtime, found[2])
+	mkdir(t, filepath.Join(modules, "mushertest-1.0.dist-info"))
+	mkdir(t, filepath.Join(runtime, "bin"))
+	for name, text := range files {
+		write(t, filepath.Join(modules, name), text, 0o644)
+	}
+	write(t, filepath.Join(modules, "pip.pth"), found[1]+"\n", 0o644)
+	write(t, filepath.Join(runtime, "pyvenv.cfg"), "home = "+filepath.Dir(found[0])+"\ninclude-system-site-packages = false\n", 0o644)
+	j.python = filepath.Join(runtime, "bin", "python")
+	if err := os.Symlink(found[0], j.python); err != nil {
+		t.Fatal(err)
+	}
+	j.argv[0] = j.python
+	j.env["PIP_NO_INDEX"] = "1"
+}
+
+// mushertest is the content of a package that tells its version.
+func mushertest(version string) map[string]string {
+	info := "mushertest-" + version + ".dist-info/"
+	return map[string]string{
+		"mushertest.py":   "VERSION = '" + version + "'\n",
+		info + "METADATA": "Metadata-Version: 2.1\nName: mushertest\nVersion: " + version + "\n",
+		info + "WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+		info + "RECORD":   "mushertest.py,,\n" + info + "METADATA,,\n" + info + "WHEEL,,\n" + info + "RECORD,,\n",
 	}
 }
 

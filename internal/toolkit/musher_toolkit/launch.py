@@ -118,6 +118,8 @@ def run(argv, environ, folder):
     try:
         return _relay(pid, output, ended)
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         for fd in (output, ended, wake):
             os.close(fd)

@@ -34,13 +34,17 @@ def run(job, lines):
         lines.info("/opt/ml can't be had here: the job's folder is %s, and SM_* variables point there" % job.base)
     if not job.program:
         raise ClientError("no program: set the hyperparameter sagemaker_program (the SDK's entry_point) to a file of the code, such as train.py")
+    if job.parameters.get("sagemaker_s3_output"):
+        lines.warning("sagemaker_s3_output is left alone: output/intermediate goes nowhere while the job runs")
     for folder in (job.model_dir, job.output_data_dir):
         os.makedirs(folder, exist_ok=True)
     sources.place(job, lines)
     os.environ.update(job.cluster_variables(os.environ))
     command = launch.command(job)
     added = packages.install(job, launch.is_package(job), lines)
-    os.environ.update((name, value) for name, value in job.variables().items() if name)
+    variables = job.variables()
+    lines.debug("Environment variables:\n\n%s\n" % "\n".join("%s=%s" % item for item in variables.items()))
+    os.environ.update(variables)
     os.environ.update(_paths(job, added))
     lines.info("Invoking user script\n\n%s\n" % " ".join(command))
     code, output = launch.run(command, os.environ, job.code_dir)
