@@ -54,6 +54,7 @@ type Response struct {
 	ContentType      string
 	CustomAttributes string
 	Body             []byte
+	Took             time.Duration // from the request's way to the instance to the end of its answer
 }
 
 // Options bound a router; the zero value has SageMaker's limits.
@@ -160,7 +161,8 @@ func (r *Router) Ping(ctx context.Context, in Instance) error {
 }
 
 // Invoke sends a request to one of an endpoint's instances. An instance that
-// cannot be reached is passed over, since it has not seen the request.
+// cannot be reached is passed over, since it has not seen the request. Once a
+// variant was chosen the response names it, also beside an error.
 func (r *Router) Invoke(ctx context.Context, endpoint string, req *Request) (*Response, error) {
 	variants, ok := r.table.Load().endpoints[endpoint]
 	if !ok {
@@ -172,11 +174,12 @@ func (r *Router) Invoke(ctx context.Context, endpoint string, req *Request) (*Re
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
+	none := &Response{Variant: v.Name}
 	tried := map[string]bool{}
 	for {
 		in := r.leastBusy(v.Instances, tried)
 		if in == nil {
-			return nil, ErrUnavailable
+			return none, ErrUnavailable
 		}
 		tried[in.ID] = true
 		res, err := r.send(ctx, *in, req)
@@ -185,7 +188,7 @@ func (r *Router) Invoke(ctx context.Context, endpoint string, req *Request) (*Re
 		case errors.As(err, &dial) && ctx.Err() == nil:
 			continue
 		case err != nil:
-			return nil, err
+			return none, err
 		}
 		res.Variant = v.Name
 		return res, nil
@@ -249,6 +252,7 @@ func (r *Router) send(ctx context.Context, in Instance, req *Request) (*Response
 			hr.Header.Set(name, value)
 		}
 	}
+	begin := time.Now()
 	res, err := r.client.Do(hr)
 	if err != nil {
 		return nil, classify(ctx, err)
@@ -266,7 +270,7 @@ func (r *Router) send(ctx context.Context, in Instance, req *Request) (*Response
 	}
 	return &Response{
 		Status: res.StatusCode, ContentType: res.Header.Get("Content-Type"),
-		CustomAttributes: res.Header.Get(customAttributes), Body: body,
+		CustomAttributes: res.Header.Get(customAttributes), Body: body, Took: time.Since(begin),
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/musher/musher/internal/svc/cloudwatch"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
+	"github.com/musher/musher/internal/svc/smruntime"
 )
 
 // objects is S3 for the other services: the same operations, checks included,
@@ -75,6 +76,17 @@ func (m measurements) Put(ctx context.Context, namespace string, data ...sagemak
 }
 
 var _ sagemaker.Metrics = measurements{}
+
+// usage is CloudWatch for the data plane: smruntime.Metrics.
+type usage struct{ metrics *cloudwatch.Service }
+
+func (u usage) Put(ctx context.Context, namespace string, data ...smruntime.Datum) error {
+	all := make([]cloudwatch.Datum, len(data))
+	for i, d := range data {
+		all[i] = cloudwatch.Datum{Name: d.Name, Dimensions: d.Dimensions, Value: d.Value, Count: d.Count, Time: d.Time, Unit: d.Unit}
+	}
+	return u.metrics.Put(ctx, namespace, all...)
+}
 
 func (o *objects) Delete(ctx context.Context, as *awsapi.Caller, bucket, key string) error {
 	_, err := call[s3.DeleteObjectOutput](ctx, o, as, "DeleteObject", &s3.DeleteObjectInput{Bucket: bucket, Key: key})

@@ -61,6 +61,7 @@ type Server struct {
 	training *training.Family
 	tuning   *tuning.Family
 	hosting  *hosting.Family
+	invoked  *smruntime.Service
 	spot     *spot.Service
 
 	wired atomic.Bool // the families exist
@@ -178,6 +179,7 @@ func (s *Server) wire(ctx context.Context) error {
 		return err
 	}
 	s.spot = spot.New(spot.Deps{DB: s.db, Jobs: spotJobs{s.training}, Log: log})
+	s.invoked = smruntime.New(smruntime.Deps{Router: router, Metrics: usage{s.measured}, Log: log})
 	s.metrics = newMetrics()
 	s.gateway = awsapi.NewGateway(awsapi.Config{
 		Account: o.Account, Region: o.Region, Authenticator: identity, Authorizer: identity,
@@ -189,7 +191,7 @@ func (s *Server) wire(ctx context.Context) error {
 		s.logs.API(),
 		s.measured.API(),
 		sm,
-		smruntime.New(smruntime.Deps{Router: router, Log: log}),
+		s.invoked.API(),
 		s.spot.API(),
 	)
 	bucketsAsCaller.gateway = s.gateway
@@ -282,7 +284,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.logs.Run, s.spot.Run, s.janitor} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.invoked.Run, s.logs.Run, s.spot.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error { return s.front.Serve(s.listener) })

@@ -74,7 +74,7 @@ func (s *Service) Put(ctx context.Context, namespace string, data ...Datum) erro
 		if !finite(d.Value) {
 			return fmt.Errorf("cloudwatch: %s %s: %v is not a number that can be kept", namespace, d.Name, d.Value)
 		}
-		p := point{metric: metric{Namespace: namespace, Name: d.Name}, at: d.Time, fine: d.HighRes, unit: cmp.Or(d.Unit, "None"), summary: of(d.Value, 1)}
+		p := point{metric: metric{Namespace: namespace, Name: d.Name}, at: d.Time, fine: d.HighRes, unit: cmp.Or(d.Unit, "None"), summary: of(d.Value, cmp.Or(d.Count, 1))}
 		if p.at.IsZero() {
 			p.at = time.Now()
 		}

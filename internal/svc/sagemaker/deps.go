@@ -70,6 +70,7 @@ type Datum struct {
 	Name       string
 	Dimensions map[string]string
 	Value      float64
+	Count      float64 // how often it was measured; 0: once
 	Time       time.Time
 	Unit       string // as CloudWatch names them; empty: None
 	HighRes    bool   // kept by the second, not by the minute

@@ -11,14 +11,23 @@ import (
 	"github.com/musher/musher/internal/serve"
 )
 
-type handlers struct {
+// Service is SageMaker Runtime.
+type Service struct {
 	Deps
 	noted sync.Map // fields that were said to be ignored
+	usage usage
 }
 
 // New returns the service.
-func New(deps Deps) *awsapi.Service {
-	h := &handlers{Deps: deps}
+func New(deps Deps) *Service {
+	return &Service{Deps: deps, usage: usage{Metrics: deps.Metrics, log: deps.Log, seen: map[series]map[float64]float64{}}}
+}
+
+// Run brings the figures of requests to CloudWatch until ctx ends.
+func (h *Service) Run(ctx context.Context) error { return h.usage.run(ctx) }
+
+// API is what clients see.
+func (h *Service) API() *awsapi.Service {
 	s := awsapi.NewService(Model)
 	awsapi.Handle(s, "InvokeEndpoint", h.invokeEndpoint, awsapi.Access(func(r *awsapi.Request, in *InvokeEndpointInput) []awsapi.Permission {
 		return []awsapi.Permission{{Action: "sagemaker:InvokeEndpoint", Resource: endpointARN(r, in.EndpointName)}}
@@ -30,7 +39,7 @@ func endpointARN(r *awsapi.Request, name string) string {
 	return fmt.Sprintf("arn:aws:sagemaker:%s:%s:endpoint/%s", r.Region, r.Account, strings.ToLower(name))
 }
 
-func (h *handlers) invokeEndpoint(ctx context.Context, in *InvokeEndpointInput) (*InvokeEndpointOutput, error) {
+func (h *Service) invokeEndpoint(ctx context.Context, in *InvokeEndpointInput) (*InvokeEndpointOutput, error) {
 	if err := h.check(in); err != nil {
 		return nil, err
 	}
@@ -39,6 +48,7 @@ func (h *handlers) invokeEndpoint(ctx context.Context, in *InvokeEndpointInput) 
 		Variant: value(in.TargetVariant), ContentType: value(in.ContentType), Accept: value(in.Accept),
 		CustomAttributes: value(in.CustomAttributes), Body: in.Body,
 	})
+	h.usage.record(in.EndpointName, r.Time, res, err)
 	if err != nil {
 		return nil, explain(r, in, err)
 	}
@@ -57,7 +67,7 @@ func (h *handlers) invokeEndpoint(ctx context.Context, in *InvokeEndpointInput) 
 }
 
 // check refuses what would change the answer, and notes what would not.
-func (h *handlers) check(in *InvokeEndpointInput) error {
+func (h *Service) check(in *InvokeEndpointInput) error {
 	switch {
 	case in.TargetModel != nil:
 		return awsapi.Errorf("ValidationError", "TargetModel is not supported: the endpoint %s does not serve several models.", in.EndpointName)

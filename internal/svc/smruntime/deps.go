@@ -12,8 +12,14 @@ type Router interface {
 	Invoke(ctx context.Context, endpoint string, req *serve.Request) (*serve.Response, error)
 }
 
+// Metrics takes figures to CloudWatch.
+type Metrics interface {
+	Put(ctx context.Context, namespace string, data ...Datum) error
+}
+
 // Deps is what the service needs of the rest.
 type Deps struct {
-	Router Router
-	Log    *slog.Logger
+	Router  Router
+	Metrics Metrics // may be nil
+	Log     *slog.Logger
 }
