@@ -139,7 +139,11 @@ func TestBucketsInHostNames(t *testing.T) {
 		"127.0.0.1:4566": "", "localhost:4566": "", "[::1]:4566": "", "musher": "", "10.0.0.1": "",
 		"s3.amazonaws.com": "", "s3.eu-west-1.amazonaws.com": "", "s3-eu-west-1.amazonaws.com": "", "s3.localhost:1": "",
 		"s3.dualstack.eu-west-1.amazonaws.com": "",
-		"b.localhost:4566":                     "b", "b.s3.localhost": "b", "b.c.s3.localhost": "b.c", "B.localhost.": "b",
+		"b.s3.cn-north-1.amazonaws.com.cn":     "b", "s3.cn-north-1.amazonaws.com.cn": "", "s3-b.s3.amazonaws.com": "s3-b",
+		"s3.b.s3.eu-west-1.amazonaws.com": "s3.b", "b.s3-c.s3.eu-west-1.amazonaws.com": "b.s3-c", "b.s3.c.s3-eu-west-1.amazonaws.com": "b.s3.c",
+		"b.s3.dualstack.eu-west-1.amazonaws.com": "b", "b.s3x.s3.amazonaws.com": "b.s3x",
+		"s3-b.localhost": "s3-b", "sts.s3x.amazonaws.com": "",
+		"b.localhost:4566": "b", "b.s3.localhost": "b", "b.c.s3.localhost": "b.c", "B.localhost.": "b",
 		"b.s3.amazonaws.com": "b", "b.s3.eu-west-1.amazonaws.com:443": "b", "b.s3-eu-west-1.amazonaws.com": "b",
 		"my.s3.bucket.s3.amazonaws.com": "my.s3.bucket", "iam.amazonaws.com": "",
 	} {

@@ -205,28 +205,27 @@ func hostName(host string) string {
 }
 
 // bucketOf returns the bucket that stands in the host name of a virtual-hosted
-// S3 request: B.s3.eu-west-1.amazonaws.com, B.s3.localhost, B.localhost.
+// S3 request: B.s3.eu-west-1.amazonaws.com, B.s3.localhost, B.localhost. It is
+// what comes before the last label that begins with the service's name: a
+// bucket's own name may look like that, too.
 func bucketOf(host string) string {
 	host = hostName(host)
-	inner, cloud := strings.CutSuffix(host, ".amazonaws.com")
+	inner, cloud := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
 	if !cloud {
 		var ok bool
 		if inner, ok = strings.CutSuffix(host, ".localhost"); !ok {
 			return ""
 		}
 	}
-	if inner == "s3" || strings.HasPrefix(inner, "s3.") && !strings.Contains(inner[3:], ".s3") || strings.HasPrefix(inner, "s3-") && cloud {
-		return ""
-	}
-	if b, ok := strings.CutSuffix(inner, ".s3"); ok {
-		return b
-	}
-	for _, mark := range []string{".s3.", ".s3-"} {
-		if i := strings.LastIndex(inner, mark); i > 0 {
+	for i := len(inner); i > 0; {
+		if i = strings.LastIndex(inner[:i], ".s3"); i < 0 {
+			break
+		}
+		if rest := inner[i+len(".s3"):]; rest == "" || rest[0] == '.' || rest[0] == '-' {
 			return inner[:i]
 		}
 	}
-	if cloud {
+	if cloud || inner == "s3" || strings.HasPrefix(inner, "s3.") {
 		return ""
 	}
 	return inner
