@@ -100,7 +100,7 @@ func parseAugmented(r io.Reader, attributes []string) (out []record, err error) 
 func parseLine(line []byte, attributes []string) (rec record, err error) {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(line, &all); err != nil || all == nil {
-		return nil, fmt.Errorf("it is no JSON object (%v)", err)
+		return nil, fmt.Errorf("it is no JSON object: %.100q", line)
 	}
 	for _, name := range attributes {
 		value, ok := all[name]

@@ -23,8 +23,8 @@ func room(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return 0, err
 	}
-	free, whole := int64(fs.Bavail)*int64(fs.Bsize), int64(fs.Blocks)*int64(fs.Bsize)
-	return free - min(reserve, whole/20), nil
+	block := int64(fs.Bsize) //nolint:unconvert // another type on other systems
+	return int64(fs.Bavail)*block - min(reserve, int64(fs.Blocks)*block/20), nil
 }
 
 // budget is what is left of some room, for several writers.
