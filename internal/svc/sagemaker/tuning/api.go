@@ -69,6 +69,9 @@ func (f *Family) create(ctx context.Context, in *sagemaker.CreateHyperParameterT
 		return nil, err
 	}
 	f.noteIgnored(in)
+	for _, d := range definitions(in) {
+		d.nameObjective()
+	}
 	r := awsapi.RequestFrom(ctx)
 	now := time.Now().UTC()
 	job := &Job{

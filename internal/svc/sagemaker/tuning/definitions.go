@@ -1,6 +1,7 @@
 package tuning
 
 import (
+	"maps"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +39,20 @@ func definitions(in *sagemaker.CreateHyperParameterTuningJobInput) []definition 
 		out = append(out, d)
 	}
 	return out
+}
+
+// objectiveParameter is the static hyperparameter by which a trial learns what
+// it is tuned for. Describe shows it with the others, and the SDK counts on it.
+const objectiveParameter = "_tuning_objective_metric"
+
+// nameObjective puts the objective among the static hyperparameters.
+func (d definition) nameObjective() {
+	static := maps.Clone(d.StaticHyperParameters)
+	if static == nil {
+		static = map[string]string{}
+	}
+	static[objectiveParameter] = d.objective.MetricName
+	d.StaticHyperParameters = static
 }
 
 // definition is the one that a trial is made from.

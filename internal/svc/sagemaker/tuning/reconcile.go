@@ -248,8 +248,7 @@ func (f *Family) launch(ctx context.Context, job *Job, t *Trial) error {
 
 func trainingJob(job *Job, t *Trial) *sagemaker.CreateTrainingJobInput {
 	def := job.definition(t)
-	params := map[string]string{"_tuning_objective_metric": def.objective.MetricName}
-	maps.Copy(params, def.StaticHyperParameters)
+	params := maps.Clone(def.StaticHyperParameters)
 	maps.Copy(params, t.Values)
 	spec := def.AlgorithmSpecification
 	return &sagemaker.CreateTrainingJobInput{
