@@ -71,7 +71,7 @@ func New(dir string, objects sagemaker.Objects) (*Stage, error) {
 	return &Stage{dir: dir, objects: objects, room: room}, nil
 }
 
-// Progress is told how many of the bytes are there.
+// Progress is told how many of the bytes are there, by several goroutines.
 type Progress func(done, total int64)
 
 // Folder returns the folder with the objects that uri, a prefix or one whole

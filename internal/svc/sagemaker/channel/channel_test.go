@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,8 +69,13 @@ func TestBring(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stage := newStage(t, s3)
+			var mu sync.Mutex
 			var done, total int64
-			folder, err := stage.Bring(t.Context(), nil, c.r, func(d, n int64) { done, total = max(done, d), n })
+			folder, err := stage.Bring(t.Context(), nil, c.r, func(d, n int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				done, total = max(done, d), n
+			})
 			if c.err != nil {
 				var e *awsapi.Error
 				is, isError := c.err.(error)
