@@ -309,9 +309,12 @@ func (s *Store) run(ctx context.Context, scratch string, argv []string, line fun
 	return fmt.Errorf("%w: %s", err, strings.Join(last, " / "))
 }
 
-// follow hands on lines as they come, without what pip says of each file that
-// is there already, and keeps the last few that look like an error.
+// follow hands on lines as they come, and keeps the last few: of what a client
+// calls an error, the beginning. Where pip looks is left out: the address may
+// hold a password.
 func follow(from io.Reader, line func(string)) (last []string) {
+	const lastLines = 4
+	failing := false
 	lines := bufio.NewScanner(from)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -320,8 +323,13 @@ func follow(from io.Reader, line func(string)) (last []string) {
 			continue
 		}
 		line(short(text))
-		if last = append(last, text); len(last) > 4 {
-			last = last[1:]
+		switch isError := strings.HasPrefix(strings.ToLower(text), "error"); {
+		case isError && !failing:
+			last, failing = []string{text}, true
+		case !failing && len(last) == lastLines:
+			last = append(last[1:], text)
+		case len(last) < lastLines:
+			last = append(last, text)
 		}
 	}
 	io.Copy(io.Discard, from) //nolint:errcheck // after a line that is too long, so that the program goes on

@@ -149,3 +149,18 @@ func TestInstallWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What went wrong stands first, whatever a client says after it.
+func TestFollow(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\nb\nc\nd\ne\nf":                 "c / d / e / f",
+		"a\nb":                             "a / b",
+		"a\nb\nERROR: x\nn1\nn2\nn3\nn4\n": "ERROR: x / n1 / n2 / n3",
+		"a\nerror: no torch\n  caused by: y\nERROR: z": "error: no torch / caused by: y / ERROR: z",
+		"Looking in indexes: https://u:p@x\na":         "a",
+	} {
+		if got := strings.Join(follow(strings.NewReader(text), func(string) {}), " / "); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
