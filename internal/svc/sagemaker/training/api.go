@@ -146,7 +146,7 @@ func (j *Job) describe() *sagemaker.DescribeTrainingJobOutput {
 		TrainingJobName: in.TrainingJobName, TrainingJobArn: j.ARN, TuningJobArn: notEmpty(j.TuningJob),
 		TrainingJobStatus: j.Status, SecondaryStatus: j.Secondary, FailureReason: notEmpty(j.Failure),
 		HyperParameters: in.HyperParameters, AlgorithmSpecification: in.AlgorithmSpecification,
-		RoleArn: &in.RoleArn, InputDataConfig: in.InputDataConfig, OutputDataConfig: in.OutputDataConfig,
+		RoleArn: &in.RoleArn, InputDataConfig: in.InputDataConfig, OutputDataConfig: outputOf(&in),
 		ResourceConfig: in.ResourceConfig, VpcConfig: in.VpcConfig, StoppingCondition: in.StoppingCondition,
 		CreationTime: j.Created, LastModifiedTime: &j.Modified,
 		TrainingStartTime: notZero(j.Started), TrainingEndTime: notZero(j.Ended),
@@ -276,4 +276,14 @@ func (j *Job) times() (training, billable *int64) {
 // Describe is DescribeTrainingJob for the tuning family.
 func (f *Family) Describe(ctx context.Context, name string) (*sagemaker.DescribeTrainingJobOutput, error) {
 	return f.describeTrainingJob(ctx, &sagemaker.DescribeTrainingJobInput{TrainingJobName: name})
+}
+
+// outputOf names the key of the output also where there is none, as the service
+// does: the SDK's attach counts on it.
+func outputOf(in *sagemaker.CreateTrainingJobInput) *sagemaker.OutputDataConfig {
+	out := *in.OutputDataConfig
+	if out.KmsKeyId == nil {
+		out.KmsKeyId = new(string)
+	}
+	return &out
 }
