@@ -191,11 +191,19 @@ func serial() *big.Int {
 	return n.SetBit(n, 126, 1)
 }
 
-// writeWhole writes a file that is there whole or not at all.
+// writeWhole writes a file that is there whole or not at all, also after a
+// power failure.
 func writeWhole(path string, data []byte, mode os.FileMode) error {
-	half := path + ".new"
-	if err := os.WriteFile(half, data, mode); err != nil {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
 		return err
 	}
-	return os.Rename(half, path)
+	defer f.Close() // again, where all went well
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

@@ -342,6 +342,16 @@ func TestNoOpenProxy(t *testing.T) {
 	}
 }
 
+func TestEmptyToken(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/proxy-token", []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := openToken(dir); err != nil || len(token) < 20 {
+		t.Errorf("the token is %q, %v", token, err)
+	}
+}
+
 // TestLargeBodies go both ways, through TLS and without.
 func TestLargeBodies(t *testing.T) {
 	at := open(t)

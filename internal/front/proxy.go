@@ -25,15 +25,16 @@ const (
 	proxyUser = "musher"
 )
 
-// openToken reads the token of proxy users, or makes it at first start.
+// openToken reads the token of proxy users, or makes it at first start. An
+// empty one would be everyone's.
 func openToken(dir string) (string, error) {
 	path := filepath.Join(dir, "proxy-token")
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(rand.Text() + "\n")
-		err = writeWhole(path, text, 0o600)
+	if token := strings.TrimSpace(string(text)); token != "" || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return token, err
 	}
-	return strings.TrimSpace(string(text)), err
+	token := rand.Text()
+	return token, writeWhole(path, []byte(token+"\n"), 0o600)
 }
 
 // mayPass tells whether a client may reach other hosts through us: everyone on
