@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the benchmarks one after the other and prints their tables; `make bench`.
-# Name some (control, accuracy, features, trials, serving, hpo, toolkit) to run only those. Photos
+# Name some (control, accuracy, features, trials, serving, script, hpo, toolkit) to run only those. Photos
 # come from MUSHER_SHARED; what needs them says so where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ accuracy() {
 }
 
 failed=0
-[ $# -gt 0 ] || set -- control accuracy features trials serving hpo toolkit
+[ $# -gt 0 ] || set -- control accuracy features trials serving script hpo toolkit
 for name in "$@"; do
 	printf '\n### %s\n\n' "$name"
 	if [ "$name" = accuracy ]; then

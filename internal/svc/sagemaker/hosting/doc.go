@@ -17,6 +17,12 @@
 //	                 ▼
 //	              (none)
 //
+// An image leads to what its instances run: Musher's own model server, or the
+// toolkit's server around the user's script (command.go). Before the instances
+// of a deployment start, prepare brings what they need: the model's files, the
+// script's, and the packages of its requirements.txt, which pip installs as work
+// of its own.
+//
 // A row holds up to two deployments, each a full copy of what it was made
 // from: configurations and models may be deleted under a running endpoint. The
 // loop starts, watches and replaces instances, and publishes the healthy ones
