@@ -209,6 +209,11 @@ func (f *Family) fetchCode(ctx context.Context, caller *awsapi.Caller, job *Job)
 	return archive.Bytes(), err
 }
 
+// keepMemory lets glibc keep what a script frees. PyTorch on CPUs asks for large
+// blocks and frees them at every step, and fetching their pages from the kernel
+// anew each time can take as long as the arithmetic.
+var keepMemory = map[string]string{"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "137438953472"} //nolint:gochecknoglobals // constant
+
 // spec is the work of an instance. Its own variables win over those of the
 // request: a job must not be talked out of its own name and keys.
 func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime, provided sagemaker.Provision) (runner.Spec, error) {
@@ -222,6 +227,7 @@ func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime, provided sagema
 		"XDG_CACHE_HOME": filepath.Join(p.base, ownCache), "TORCH_HOME": filepath.Join(p.base, ownCache, "torch"),
 		"MASTER_PORT": strconv.Itoa(job.Port),
 	})
+	maps.Copy(env, keepMemory)
 	maps.Copy(env, f.Packages.Env)
 	maps.Copy(env, sagemaker.WorkEnvironment(p.base, job.Request.Environment))
 	path := env["PATH"]
