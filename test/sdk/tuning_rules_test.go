@@ -3,6 +3,7 @@ package sdk
 import (
 	"fmt"
 	"maps"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -351,7 +352,20 @@ func TestUnmatchedObjective(t *testing.T) {
 		trials := lab.Trials(t, list)
 		return len(trials) == 1 && trials[0].TrainingJobStatus == types.TrainingJobStatusInProgress && strings.Contains(aws.ToString(trials[0].FailureReason), says)
 	})
+	tune := func(args ...string) (string, error) {
+		cmd := exec.Command(musher.Binary(t), append([]string{"tune"}, args...)...)
+		cmd.Env = append(srv.Env(), "MUSHER_DATA_DIR="+srv.Path())
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	const indented = "0 of 2 lines matched `Testing Loss: ([0-9\\.]+)`; the last lines: loading\n    Test loss is 0.25"
+	if out, err := tune("describe", "silent"); err != nil || !strings.Contains(out, indented) {
+		t.Errorf("tune describe: %v\n%s", err, out)
+	}
 	close(goOn)
+	if out, err := tune("watch", "silent"); err == nil || strings.Count(out, "started") != 5 || !strings.Contains(out, "No objective metrics found") || !strings.Contains(out, indented) {
+		t.Errorf("tune watch: %v\n%s", err, out)
+	}
 	job := lab.AwaitTuning(t, "silent")
 	reason := aws.ToString(job.FailureReason)
 	if job.HyperParameterTuningJobStatus != types.HyperParameterTuningJobStatusFailed || !strings.Contains(reason, "No objective metrics found after running 5 training jobs") || !strings.Contains(reason, says) {
