@@ -125,10 +125,23 @@ func (s *Server) takeFolder() (err error) {
 	if s.lock, err = os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return err
 	}
-	if err := unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lockSoon(s.lock); err != nil {
 		return fmt.Errorf("another server has the folder %s open (choose another one with --data): %w", s.opts.Data, err)
 	}
 	return nil
+}
+
+// lockSoon locks a file that nobody else has locked. A process that a killed
+// server was about to start still has its files for a moment, so it is tried
+// for a while.
+func lockSoon(file *os.File) (err error) {
+	for range 50 {
+		if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 func (s *Server) openRunner() (runner.Runner, error) {

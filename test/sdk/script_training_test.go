@@ -54,7 +54,7 @@ func needTorch(t *testing.T) {
 }
 
 // sourceDir packs files as the SDK packs a source_dir.
-func sourceDir(t *testing.T, files map[string]string) []byte {
+func sourceDir(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	zipped := gzip.NewWriter(&out)
@@ -78,7 +78,7 @@ func sourceDir(t *testing.T, files map[string]string) []byte {
 
 // scriptJob is a request as version 2 of the SDK sends it: the script in an
 // archive in the bucket, hyperparameters written as JSON.
-func scriptJob(t *testing.T, lab *musher.Lab, name, script string, hyperparameters map[string]string) *sagemaker.CreateTrainingJobInput {
+func scriptJob(t testing.TB, lab *musher.Lab, name, script string, hyperparameters map[string]string) *sagemaker.CreateTrainingJobInput {
 	t.Helper()
 	key := name + "/source/sourcedir.tar.gz"
 	lab.Upload(t, "", map[string][]byte{key: sourceDir(t, map[string]string{"train.py": script})})
@@ -102,7 +102,7 @@ func runScript(t *testing.T, lab *musher.Lab, in *sagemaker.CreateTrainingJobInp
 	return lab.AwaitTraining(t, *in.TrainingJobName)
 }
 
-func wantCompleted(t *testing.T, job *sagemaker.DescribeTrainingJobOutput) {
+func wantCompleted(t testing.TB, job *sagemaker.DescribeTrainingJobOutput) {
 	t.Helper()
 	if job.TrainingJobStatus != types.TrainingJobStatusCompleted {
 		t.Fatalf("the job is %s: %s", job.TrainingJobStatus, aws.ToString(job.FailureReason))
@@ -689,4 +689,176 @@ json.dump(seen, open("/opt/ml/model/" + os.environ["SM_CURRENT_HOST"], "w"), sor
 			t.Errorf("%s saw\n%s, want\n%s", host, got, want)
 		}
 	}
+}
+
+// once counts the lines that begin in some way.
+func once(lines []string, prefix string) (n int) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// restartAfterKill ends the server in the middle of what it does.
+func restartAfterKill(srv *musher.Server) {
+	srv.Kill()
+	srv.Restart()
+}
+
+// TestKilledWhileInstancesTrain: all instances go on without a server, and the
+// next one has every line and value once.
+func TestKilledWhileInstancesTrain(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := scriptJob(t, lab, "adopted", `
+import os, time
+host = os.environ["SM_CURRENT_HOST"]
+print("begin", host)
+for i in range(60):
+    print("step=%d %s" % (i, host))
+    time.sleep(0.1)
+open("/opt/ml/model/" + host, "w").write("done")
+`, nil)
+	in.ResourceConfig.InstanceCount = aws.Int32(2)
+	in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("step"), Regex: aws.String(`step=(\d+)`)}}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "adopted", "step=5 algo-1")
+	restartAfterKill(srv)
+	awaitLine(t, srv, "adopted", "step=25 algo-1")
+	restartAfterKill(srv)
+	job := lab.AwaitTraining(t, "adopted")
+	wantCompleted(t, job)
+	if got, want := transitions(job), "Starting Downloading Training Uploading Completed"; got != want {
+		t.Errorf("the job went through %s, want %s", got, want)
+	}
+	lines, streams := eventsOf(t, srv, "adopted")
+	if begun, steps := once(lines, "begin"), once(lines, "step="); begun != 2 || steps != 120 || streams != 2 {
+		t.Errorf("%d beginnings and %d steps are in %d streams", begun, steps, streams)
+	}
+	if model := untar(t, lab.Object(t, "out/adopted/output/model.tar.gz")); len(model) != 2 {
+		t.Errorf("the model holds %v", model)
+	}
+}
+
+// TestKilledInEachPhase: whatever a job is in when the server dies, the next
+// server brings it to its end, and its script ran once.
+func TestKilledInEachPhase(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	lab.Upload(t, "data/", map[string][]byte{"big": bytes.Repeat([]byte("x"), 20<<20)})
+	for _, phase := range []types.SecondaryStatus{
+		types.SecondaryStatusStarting, types.SecondaryStatusDownloading, types.SecondaryStatusTraining, types.SecondaryStatusUploading,
+	} {
+		name := "dies-" + strings.ToLower(string(phase))
+		in := scriptJob(t, lab, name, `
+import os
+print("begin")
+open("/opt/ml/model/big", "wb").write(os.urandom(20 << 20))
+`, nil)
+		in.InputDataConfig = []types.Channel{lab.Channel("train", "data/")}
+		must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+		lab.AwaitSecondary(t, name, phase)
+		restartAfterKill(srv)
+		wantCompleted(t, lab.AwaitTraining(t, name))
+		if lines, _ := eventsOf(t, srv, name); once(lines, "begin") != 1 {
+			t.Errorf("%s: the script ran %d times", name, once(lines, "begin"))
+		}
+		if model := untar(t, lab.Object(t, "out/"+name+"/output/model.tar.gz")); len(model["big"]) != 20<<20 {
+			t.Errorf("%s: the model has %d bytes", name, len(model["big"]))
+		}
+	}
+}
+
+// TestKilledDuringInterruption: a notice that the server could not see through
+// is not forgotten, and neither is what the script saved after it.
+func TestKilledDuringInterruption(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := onSpot(scriptJob(t, lab, "noticed", `
+import os, signal, sys, time
+at = "/opt/ml/checkpoints/step"
+def save(*_):
+    print("saving")
+    time.sleep(2)
+    open(at, "w").write("1")
+    sys.exit(0)
+if not os.path.exists(at):
+    signal.signal(signal.SIGTERM, save)
+    print("ready")
+    time.sleep(3600)
+print("resumed")
+`, nil))
+	in.CheckpointConfig = &types.CheckpointConfig{S3Uri: aws.String(lab.URI("checkpoints/noticed/"))}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "noticed", "ready")
+	musherCommand(t, srv, "spot", "interrupt", "noticed", "--away", "2s")
+	awaitLine(t, srv, "noticed", "saving")
+	restartAfterKill(srv)
+	lab.AwaitSecondary(t, "noticed", types.SecondaryStatusInterrupted)
+	restartAfterKill(srv)
+	job := lab.AwaitTraining(t, "noticed")
+	wantCompleted(t, job)
+	want := "Starting Downloading Training Interrupted Starting Downloading Training Uploading Completed"
+	if got := transitions(job); got != want {
+		t.Errorf("the job went through %s, want %s", got, want)
+	}
+	if lines, _ := eventsOf(t, srv, "noticed"); once(lines, "resumed") != 1 {
+		t.Errorf("the log is %q", lines)
+	}
+}
+
+// TestKilledWhileFeeding: a pipe ends with the server that feeds it. The job
+// must not take that for the end of its data, so it starts again.
+func TestKilledWhileFeeding(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	lab.Upload(t, "data/", map[string][]byte{"big": bytes.Repeat([]byte("x"), 8<<20)})
+	in := scriptJob(t, lab, "fed", `
+import os, time
+pipe = open("/opt/ml/input/data/train_0", "rb")
+size = len(pipe.read(1000))
+print("reading")
+while not os.path.exists("/opt/ml/checkpoints/on"):
+    time.sleep(0.05)
+size += len(pipe.read())
+print("size=%d" % size)
+`, nil)
+	in.InputDataConfig = []types.Channel{lab.Channel("train", "data/")}
+	in.InputDataConfig[0].InputMode = types.TrainingInputModePipe
+	in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("size"), Regex: aws.String(`size=(\d+)`)}}
+	must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+	awaitLine(t, srv, "fed", "reading")
+	goOn := func() error {
+		return os.WriteFile(filepath.Join(srv.Data, "jobs/fed/algo-1/checkpoints/on"), nil, 0o600)
+	}
+	srv.Kill()
+	if err := goOn(); err != nil { // the script ends well, with half of the data
+		t.Fatal(err)
+	}
+	awaitPrefix(t, srv, "fed", "size=")
+	srv.Restart()
+	lab.AwaitSecondary(t, "fed", types.SecondaryStatusRestarting)
+	musher.Eventually(t, "the second attempt reads", func() bool {
+		log, err := os.ReadFile(filepath.Join(srv.Data, "jobs/fed/log"))
+		return err == nil && once(strings.Split(string(log), "\n"), "reading") == 2
+	})
+	if err := goOn(); err != nil {
+		t.Fatal(err)
+	}
+	job := lab.AwaitTraining(t, "fed")
+	wantCompleted(t, job)
+	if got := metric(t, job, "size"); got != 8<<20 {
+		t.Errorf("the job read %v bytes", got)
+	}
+}
+
+// awaitPrefix waits until a job has printed a line that begins in some way.
+func awaitPrefix(t *testing.T, srv *musher.Server, job, prefix string) {
+	t.Helper()
+	musher.Eventually(t, fmt.Sprintf("%s says %s", job, prefix), func() bool {
+		log, err := os.ReadFile(filepath.Join(srv.Data, "jobs", job, "log"))
+		return err == nil && once(strings.Split(string(log), "\n"), prefix) > 0
+	})
 }
