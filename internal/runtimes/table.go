@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed images.txt runtimes.txt recipes/*.txt
@@ -21,10 +22,11 @@ type table struct {
 	runtimes []known
 }
 
-// imageLine leads images to a runtime.
+// imageLine leads images to a runtime. The expression is made when it is needed
+// first: a server that starts has no time for it.
 type imageLine struct {
 	pattern, runtime string
-	fits             *regexp.Regexp
+	expression       func() *regexp.Regexp
 }
 
 // known is a runtime that every server knows, and the modules that it needs.
@@ -50,9 +52,14 @@ func readTable(from fs.FS) (*table, error) {
 		if t.find(name) == nil {
 			return fmt.Errorf("no runtime is called %q", name)
 		}
-		fits, err := compile(pattern)
-		t.images = append(t.images, imageLine{pattern, name, fits})
-		return err
+		t.images = append(t.images, imageLine{pattern, name, sync.OnceValue(func() *regexp.Regexp {
+			expression, err := compile(pattern)
+			if err != nil {
+				panic(err) // of a line of images.txt, which has no empty words
+			}
+			return expression
+		})})
+		return nil
 	})
 }
 
@@ -88,7 +95,7 @@ func (t *table) find(name string) *known {
 // nameOf is the runtime that the first fitting line leads to, or empty.
 func (t *table) nameOf(image string) string {
 	for _, line := range t.images {
-		if line.fits.MatchString(image) {
+		if line.expression().MatchString(image) {
 			return line.runtime
 		}
 	}
