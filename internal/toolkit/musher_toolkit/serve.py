@@ -240,6 +240,12 @@ class Server:
         self.resting.add(connection)
         self.selector.register(connection, selectors.EVENT_READ, self.on_request)
 
+    def rest_or_close(self, connection):
+        if self.stop_at is None:
+            self.rest(connection)
+        else:
+            connection.close()
+
     def on_request(self, connection):
         if connection not in self.resting:
             return  # closed since the event came
@@ -274,14 +280,15 @@ class Server:
         except (OSError, serve_http.Refused):
             connection.close()
             return
+        last = self.stop_at is not None
         if request.path != "/ping":
-            data = serve_http.answer(404, "there is /ping and /invocations")
+            data = serve_http.answer(404, "there is /ping and /invocations", close=last)
         elif not self.ready or self.broken():
-            data = serve_http.answer(503, "the model is not loaded yet")
+            data = serve_http.answer(503, "the model is not loaded yet", close=last)
         else:
-            data = serve_http.answer(200, b"", None)
+            data = serve_http.answer(200, b"", None, close=last)
         if self.write(connection, data):
-            self.rest(connection)
+            self.rest_or_close(connection)
 
     def refuse(self, connection, status, why):
         """Answers in a worker's place. The request was not read, so nothing
@@ -343,8 +350,8 @@ class Server:
         worker.served += 1
         self.lost = 0
         self.set_idle(worker)
-        if goes_on and self.stop_at is None:
-            self.rest(connection)
+        if goes_on:
+            self.rest_or_close(connection)
         else:
             connection.close()
 
