@@ -214,7 +214,7 @@ func TestDeletedWhileFollowed(t *testing.T) {
 // Much at once is taken whole, also by several files.
 func TestMuch(t *testing.T) {
 	s := open(t, database(t))
-	const n = 60_000
+	const n = 30_000 // more than a window holds
 	var text strings.Builder
 	for i := range n {
 		fmt.Fprintf(&text, "line %d of a log with many lines\n", i)
@@ -315,7 +315,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 	}()
-	for i := range 12 {
+	for i := range 8 {
 		cmd := exec.Command(exe)
 		cmd.Env = append(os.Environ(), "LOGS_TEST_DATABASE="+data, "LOGS_TEST_FILE="+f.path)
 		cmd.Stderr = os.Stderr

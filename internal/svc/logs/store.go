@@ -3,8 +3,6 @@ package logs
 import (
 	"crypto/rand"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/musher/musher/internal/awsapi"
@@ -156,5 +154,3 @@ func (s *store) all(tx *state.Tx, groupName, prefix string) (map[string]*stream,
 	})
 	return found, err
 }
-
-func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
