@@ -14,6 +14,7 @@ import (
 
 	"github.com/musher/musher/bench/internal/rig"
 	"github.com/musher/musher/internal/awsapi/awsclient"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
 
@@ -125,7 +126,7 @@ func firstByte(log string, begin time.Time) time.Duration {
 func endpointStarts(ctx context.Context, s *rig.Server, role, model string, runs int) error {
 	if _, err := awsclient.Do[sagemaker.CreateModelOutput](ctx, s.Client, sagemaker.Model, "CreateModel", &sagemaker.CreateModelInput{
 		ModelName: "m", ExecutionRoleArn: &role,
-		PrimaryContainer: &sagemaker.ContainerDefinition{Image: rig.Ptr(sagemaker.ImageClassification), ModelDataUrl: &model},
+		PrimaryContainer: &sagemaker.ContainerDefinition{Image: rig.Ptr(runtimes.ImageClassification), ModelDataUrl: &model},
 	}); err != nil {
 		return err
 	}

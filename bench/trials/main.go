@@ -27,6 +27,7 @@ import (
 	"github.com/musher/musher/bench/internal/rig"
 	"github.com/musher/musher/internal/assets"
 	"github.com/musher/musher/internal/awsapi/awsclient"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
 
@@ -234,7 +235,7 @@ func tuningJob(role string) *sagemaker.CreateHyperParameterTuningJobInput {
 		},
 		TrainingJobDefinition: &sagemaker.HyperParameterTrainingJobDefinition{
 			StaticHyperParameters:  map[string]string{"epochs": fmt.Sprint(epochs)},
-			AlgorithmSpecification: &sagemaker.HyperParameterAlgorithmSpecification{TrainingImage: rig.Ptr(sagemaker.ImageClassification), TrainingInputMode: "File"},
+			AlgorithmSpecification: &sagemaker.HyperParameterAlgorithmSpecification{TrainingImage: rig.Ptr(runtimes.ImageClassification), TrainingInputMode: "File"},
 			RoleArn:                role, InputDataConfig: rig.Channels("photos/"),
 			OutputDataConfig:  &sagemaker.OutputDataConfig{S3OutputPath: "s3://" + rig.Bucket + "/out"},
 			ResourceConfig:    rig.Resources(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/musher/musher/internal/awsapi/awsclient"
 	"github.com/musher/musher/internal/progress"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/smruntime"
@@ -48,7 +49,7 @@ func (r *run) deploy(ctx context.Context) error {
 func (r *run) createEndpoint(ctx context.Context) error {
 	_, err := awsclient.Do[sagemaker.CreateModelOutput](ctx, r.Client, sagemaker.Model, "CreateModel", &sagemaker.CreateModelInput{
 		ModelName: name, ExecutionRoleArn: &r.role,
-		PrimaryContainer: &sagemaker.ContainerDefinition{Image: new(sagemaker.ImageClassification), ModelDataUrl: &r.best.model},
+		PrimaryContainer: &sagemaker.ContainerDefinition{Image: new(runtimes.ImageClassification), ModelDataUrl: &r.best.model},
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/musher/musher/internal/awsapi/awsclient"
 	"github.com/musher/musher/internal/progress"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/sagemaker"
 )
 
@@ -76,7 +77,7 @@ func (r *run) train(ctx context.Context) error {
 	job := jobPrefix + r.stamp
 	_, err := awsclient.Do[sagemaker.CreateTrainingJobOutput](ctx, r.Client, sagemaker.Model, "CreateTrainingJob", &sagemaker.CreateTrainingJobInput{
 		TrainingJobName: job, RoleArn: r.role,
-		AlgorithmSpecification: &sagemaker.AlgorithmSpecification{TrainingImage: new(sagemaker.ImageClassification), TrainingInputMode: "File"},
+		AlgorithmSpecification: &sagemaker.AlgorithmSpecification{TrainingImage: new(runtimes.ImageClassification), TrainingInputMode: "File"},
 		HyperParameters:        map[string]string{"epochs": strconv.Itoa(r.Epochs)},
 		InputDataConfig:        r.channels(), OutputDataConfig: r.output(), ResourceConfig: machine(), StoppingCondition: limit(),
 	})
@@ -165,7 +166,7 @@ func (r *run) createTuningJob(ctx context.Context) error {
 			ParameterRanges: space(), RandomSeed: new(int64(seed)),
 		},
 		TrainingJobDefinition: &sagemaker.HyperParameterTrainingJobDefinition{
-			AlgorithmSpecification: &sagemaker.HyperParameterAlgorithmSpecification{TrainingImage: new(sagemaker.ImageClassification), TrainingInputMode: "File"},
+			AlgorithmSpecification: &sagemaker.HyperParameterAlgorithmSpecification{TrainingImage: new(runtimes.ImageClassification), TrainingInputMode: "File"},
 			StaticHyperParameters:  map[string]string{"epochs": strconv.Itoa(r.Epochs), "optimizer": optimizer},
 			RoleArn:                r.role, InputDataConfig: r.channels(), OutputDataConfig: r.output(),
 			ResourceConfig: machine(), StoppingCondition: limit(),

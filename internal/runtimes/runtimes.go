@@ -2,6 +2,9 @@ package runtimes
 
 import "github.com/musher/musher/internal/runner"
 
+// ImageClassification is the image of the built-in algorithm.
+const ImageClassification = "musher/image-classification"
+
 // Kind says who understands what a runtime runs.
 type Kind string
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/musher/musher/internal/awsapi"
 	"github.com/musher/musher/internal/awsapi/awsclient"
+	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/svc/iam"
 	"github.com/musher/musher/internal/svc/s3"
 	"github.com/musher/musher/internal/svc/sagemaker"
@@ -169,7 +170,7 @@ func Resources() *sagemaker.ResourceConfig {
 func TrainingJob(name, role, prefix string, hyperparameters map[string]string) *sagemaker.CreateTrainingJobInput {
 	return &sagemaker.CreateTrainingJobInput{
 		TrainingJobName: name, RoleArn: role, HyperParameters: hyperparameters,
-		AlgorithmSpecification: &sagemaker.AlgorithmSpecification{TrainingImage: Ptr(sagemaker.ImageClassification), TrainingInputMode: "File"},
+		AlgorithmSpecification: &sagemaker.AlgorithmSpecification{TrainingImage: Ptr(runtimes.ImageClassification), TrainingInputMode: "File"},
 		InputDataConfig:        Channels(prefix), OutputDataConfig: &sagemaker.OutputDataConfig{S3OutputPath: "s3://" + Bucket + "/out"},
 		ResourceConfig: Resources(), StoppingCondition: &sagemaker.StoppingCondition{MaxRuntimeInSeconds: Ptr(int64(3600))},
 	}

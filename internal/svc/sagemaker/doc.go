@@ -1,5 +1,5 @@
 // Package sagemaker holds what the families of SageMaker share: the generated
-// wire types, ARNs, lists, tags, images, and the small interfaces to the rest
+// wire types, ARNs, lists, tags, and the small interfaces to the rest
 // of Musher. The work is done in the sub-packages:
 //
 //	training   CreateTrainingJob and its life from Starting to Completed

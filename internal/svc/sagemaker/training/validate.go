@@ -15,7 +15,7 @@ func (f *Family) validate(in *sagemaker.CreateTrainingJobInput) (runtimes.Kind, 
 	case spec == nil || spec.TrainingImage == nil && spec.AlgorithmName == nil:
 		return "", sagemaker.Invalid("AlgorithmSpecification must name a TrainingImage.")
 	case spec.TrainingImage == nil:
-		return "", sagemaker.Invalid("AlgorithmName is not supported yet: name a TrainingImage, as %q.", sagemaker.ImageClassification)
+		return "", sagemaker.Invalid("AlgorithmName is not supported yet: name a TrainingImage, as %q.", runtimes.ImageClassification)
 	case res == nil:
 		return "", sagemaker.Invalid("ResourceConfig is required: name an InstanceType, InstanceCount and VolumeSizeInGB.")
 	case in.StoppingCondition == nil:
