@@ -3,7 +3,10 @@ package sdk
 import (
 	"fmt"
 	"maps"
+	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -378,5 +381,55 @@ func TestUnmatchedObjective(t *testing.T) {
 		if s.ObjectiveStatus != types.ObjectiveStatusFailed || !strings.Contains(aws.ToString(s.FailureReason), says) {
 			t.Errorf("trial %s is %s: %s", *s.TrainingJobName, s.ObjectiveStatus, aws.ToString(s.FailureReason))
 		}
+	}
+}
+
+// slope is a script that would train for a minute. Its loss falls, from where
+// its learning rate puts it.
+const slope = `
+import sys, time
+rate = float(sys.argv[sys.argv.index("--learning_rate") + 1])
+for epoch in range(1, 301):
+    print("Testing Loss: %.6f" % (rate + 1 / epoch), flush=True)
+    time.sleep(0.2)
+`
+
+// TestHyperbandOverScripts: real processes are stopped, most of them early, by
+// what they print.
+func TestHyperbandOverScripts(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	job := scriptJob(t, lab, "slope", slope, nil)
+	in := lab.Tuning("slope", 6, 3, job.HyperParameters)
+	hyperband(in, 1, 27)
+	in.Tags = []types.Tag{{Key: aws.String("musher:strategy"), Value: aws.String("ASHA")}}
+	in.HyperParameterTuningJobConfig.HyperParameterTuningJobObjective = &types.HyperParameterTuningJobObjective{MetricName: aws.String("Test Loss"), Type: "Minimize"}
+	in.TrainingJobDefinition.InputDataConfig = nil
+	in.TrainingJobDefinition.AlgorithmSpecification.TrainingImage = job.AlgorithmSpecification.TrainingImage
+	in.TrainingJobDefinition.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("Test Loss"), Regex: aws.String(`Testing Loss: ([0-9\.]+)`)}}
+	lab.Tune(t, in)
+	tuned := lab.AwaitTuning(t, "slope")
+	if tuned.HyperParameterTuningJobStatus != types.HyperParameterTuningJobStatusCompleted {
+		t.Fatalf("the job is %s: %s", tuned.HyperParameterTuningJobStatus, aws.ToString(tuned.FailureReason))
+	}
+	checkCounters(t, tuned, 0, 0, 6)
+	early := 0
+	for _, s := range lab.Trials(t, &sagemaker.ListTrainingJobsForHyperParameterTuningJobInput{HyperParameterTuningJobName: aws.String("slope")}) {
+		text, err := os.ReadFile(filepath.Join(srv.Data, "jobs", *s.TrainingJobName, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed, _, _ := strings.Cut(string(text), "ERROR") // the toolkit repeats what a stopped script said last
+		epochs := strings.Count(printed, "Testing Loss")
+		if epochs < 27 {
+			early++
+		}
+		last := number(t, s.TunedHyperParameters["learning_rate"]) + 1/float64(epochs)
+		if got := float64(*s.FinalHyperParameterTuningJobObjectiveMetric.Value); math.Abs(got-last) > 1e-4 || epochs == 0 {
+			t.Errorf("%s has the objective %v after %d epochs, want %v", *s.TrainingJobName, got, epochs, last)
+		}
+	}
+	if early < 2 {
+		t.Errorf("%d of 6 trials were stopped early", early)
 	}
 }

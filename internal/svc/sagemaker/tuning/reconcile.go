@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/musher/musher/internal/awsapi"
@@ -73,7 +74,7 @@ func (f *Family) step(ctx context.Context, name string) (time.Duration, error) {
 	case !plan.stops():
 		return look, nil
 	}
-	return lookClosely, f.stopTrials(ctx, plan.stop(trials))
+	return lookClosely, f.cut(ctx, job, trials, plan.stop(trials))
 }
 
 // plan returns how a job searches.
@@ -123,7 +124,7 @@ func (f *Family) observe(ctx context.Context, job *Job, t *Trial, reports bool) 
 			t.Objective = m.Value
 		}
 	}
-	if reports {
+	if reports && !t.Cut {
 		if t.Reports, err = f.Trainer.Series(ctx, t.Name, metric); err != nil {
 			return err
 		}
@@ -279,6 +280,22 @@ func resources(def *sagemaker.HyperParameterTrainingJobDefinition) *sagemaker.Re
 		out.InstanceType, out.InstanceCount, out.VolumeSizeInGB = &c.InstanceType, &c.InstanceCount, &c.VolumeSizeInGB
 	}
 	return out
+}
+
+// cut stops the trials that are named, and those that were named before: a
+// server that died may have written so and no more.
+func (f *Family) cut(ctx context.Context, job *Job, trials, named []*Trial) error {
+	for _, t := range named {
+		if t.Cut {
+			continue
+		}
+		t.Cut = true
+		if err := f.putTrial(ctx, job, t); err != nil {
+			return err
+		}
+		f.Log.Info("a trial is stopped early", "trial", t.Name, "reports", len(t.Reports))
+	}
+	return f.stopTrials(ctx, slices.DeleteFunc(slices.Clone(trials), func(t *Trial) bool { return !t.Cut }))
 }
 
 func (f *Family) stopTrials(ctx context.Context, trials []*Trial) error {

@@ -61,6 +61,9 @@ type Trial struct {
 	// Reports are all values of the objective, where trials may be stopped
 	// early. While the trial runs they are read anew and not written.
 	Reports []float64
+	// Cut says that the trial was stopped early. What it prints after that is
+	// no report: toolkits repeat the last lines when they are stopped.
+	Cut bool
 }
 
 // Running tells whether the trial may still give an objective.
