@@ -862,3 +862,59 @@ func awaitPrefix(t *testing.T, srv *musher.Server, job, prefix string) {
 		return err == nil && once(strings.Split(string(log), "\n"), prefix) > 0
 	})
 }
+
+// TestWarmPool: what a script required is there for the next job like it, for
+// as long as it was asked to be, and for no other.
+func TestWarmPool(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	lab.Upload(t, "", map[string][]byte{"code/sourcedir.tar.gz": sourceDir(t, map[string]string{
+		"train.py": `
+import os, tiny
+mark = os.path.dirname(tiny.__file__) + "/mark"
+print("warm=%d" % os.path.exists(mark))
+open(mark, "w").close()
+`,
+		"requirements.txt":          "./tiny-1.0-py3-none-any.whl\n",
+		"tiny-1.0-py3-none-any.whl": string(wheel(t, "tiny", "x = 1\n")),
+	})})
+	job := func(name string, change func(in *sagemaker.CreateTrainingJobInput)) *sagemaker.DescribeTrainingJobOutput {
+		in := scriptJob(t, lab, name, "", map[string]string{"sagemaker_submit_directory": fmt.Sprintf("%q", lab.URI("code/sourcedir.tar.gz"))})
+		in.AlgorithmSpecification.MetricDefinitions = []types.MetricDefinition{{Name: aws.String("warm"), Regex: aws.String(`warm=(\d)`)}}
+		in.ResourceConfig.KeepAlivePeriodInSeconds = aws.Int32(600)
+		change(in)
+		job := runScript(t, lab, in)
+		wantCompleted(t, job)
+		return job
+	}
+	wantPool := func(name string, status types.WarmPoolResourceStatus, reused string) {
+		t.Helper()
+		got := lab.TrainingJob(t, name).WarmPoolStatus
+		if got == nil || got.Status != status || aws.ToString(got.ReusedByJob) != reused {
+			t.Errorf("the pool of %s is %+v, want %s %s", name, got, status, reused)
+		}
+	}
+	same := func(*sagemaker.CreateTrainingJobInput) {}
+	if got := metric(t, job("first", same), "warm"); got != 0 {
+		t.Errorf("the first job is warm")
+	}
+	wantPool("first", types.WarmPoolResourceStatusAvailable, "")
+	restartAfterKill(srv)
+	other := job("other", func(in *sagemaker.CreateTrainingJobInput) { in.ResourceConfig.VolumeSizeInGB = aws.Int32(11) })
+	if got := metric(t, other, "warm"); got != 0 {
+		t.Errorf("a job of another kind is warm")
+	}
+	if got := metric(t, job("second", same), "warm"); got != 1 {
+		t.Errorf("the second job is cold")
+	}
+	wantPool("first", types.WarmPoolResourceStatusReused, "second")
+	wantPool("second", types.WarmPoolResourceStatusAvailable, "")
+	must(lab.SageMaker().UpdateTrainingJob(t.Context(), &sagemaker.UpdateTrainingJobInput{
+		TrainingJobName: aws.String("second"), ResourceConfig: &types.ResourceConfigForUpdate{KeepAlivePeriodInSeconds: aws.Int32(0)},
+	}))(t)
+	musher.Eventually(t, "the pool is gone", func() bool {
+		_, err := os.Stat(filepath.Join(srv.Data, "jobs/second/pool"))
+		return os.IsNotExist(err)
+	})
+	wantPool("second", types.WarmPoolResourceStatusTerminated, "")
+}

@@ -105,6 +105,10 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[UpdateEndpointInput](), Output: reflect.TypeFor[UpdateEndpointOutput](),
 			Errors: []string{"ResourceLimitExceeded"},
 		},
+		{Name: "UpdateTrainingJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[UpdateTrainingJobInput](), Output: reflect.TypeFor[UpdateTrainingJobOutput](),
+			Errors: []string{"ResourceNotFound", "ResourceLimitExceeded"},
+		},
 	},
 	Unsupported: []awsapi.OperationName{
 		{Name: "AddAssociation"},
@@ -501,7 +505,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "UpdatePipelineVersion"},
 		{Name: "UpdateProject"},
 		{Name: "UpdateSpace"},
-		{Name: "UpdateTrainingJob"},
 		{Name: "UpdateTrial"},
 		{Name: "UpdateTrialComponent"},
 		{Name: "UpdateUserProfile"},
@@ -994,6 +997,18 @@ type UpdateEndpointInput struct {
 
 type UpdateEndpointOutput struct {
 	EndpointArn string `aws:"EndpointArn,required,min=20,max=2048" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:endpoint/.*"`
+}
+
+type UpdateTrainingJobInput struct {
+	TrainingJobName            string                       `aws:"TrainingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ProfilerConfig             *ProfilerConfigForUpdate     `aws:"ProfilerConfig"`
+	ProfilerRuleConfigurations []*ProfilerRuleConfiguration `aws:"ProfilerRuleConfigurations,min=0,max=20"`
+	ResourceConfig             *ResourceConfigForUpdate     `aws:"ResourceConfig"`
+	RemoteDebugConfig          *RemoteDebugConfigForUpdate  `aws:"RemoteDebugConfig"`
+}
+
+type UpdateTrainingJobOutput struct {
+	TrainingJobArn string `aws:"TrainingJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:training-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
 }
 
 type AlgorithmSpecification struct {
@@ -1624,6 +1639,13 @@ type ProfilerConfig struct {
 	DisableProfiler                 *bool             `aws:"DisableProfiler"`
 }
 
+type ProfilerConfigForUpdate struct {
+	S3OutputPath                    *string           `aws:"S3OutputPath,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	ProfilingIntervalInMilliseconds *int64            `aws:"ProfilingIntervalInMilliseconds"`
+	ProfilingParameters             map[string]string `aws:"ProfilingParameters,min=0,max=20" key.aws:",min=1,max=256" key.pattern:".*" item.aws:",min=0,max=256" item.pattern:".*"`
+	DisableProfiler                 *bool             `aws:"DisableProfiler"`
+}
+
 type ProfilerRuleConfiguration struct {
 	RuleConfigurationName string            `aws:"RuleConfigurationName,required,min=1,max=256" pattern:".*"`
 	LocalPath             *string           `aws:"LocalPath,min=0,max=4096" pattern:".*"`
@@ -1649,6 +1671,10 @@ type RealTimeInferenceRecommendation struct {
 }
 
 type RemoteDebugConfig struct {
+	EnableRemoteDebug *bool `aws:"EnableRemoteDebug"`
+}
+
+type RemoteDebugConfigForUpdate struct {
 	EnableRemoteDebug *bool `aws:"EnableRemoteDebug"`
 }
 
@@ -1690,6 +1716,10 @@ type InstancePreference struct {
 type PlacementSpecification struct {
 	UltraServerId *string `aws:"UltraServerId,min=0,max=256"`
 	InstanceCount int64   `aws:"InstanceCount,required,min=0,int32"`
+}
+
+type ResourceConfigForUpdate struct {
+	KeepAlivePeriodInSeconds int64 `aws:"KeepAlivePeriodInSeconds,required,min=0,max=21600,int32"`
 }
 
 type ResourceLimits struct {

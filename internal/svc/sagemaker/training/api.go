@@ -42,6 +42,9 @@ func New(deps Deps, s *awsapi.Service) (*Family, error) {
 	awsapi.Handle(s, "StopTrainingJob", f.stopTrainingJob, awsapi.Access(func(r *awsapi.Request, in *sagemaker.StopTrainingJobInput) []awsapi.Permission {
 		return byName(r, in.TrainingJobName)
 	}))
+	awsapi.Handle(s, "UpdateTrainingJob", f.updateTrainingJob, awsapi.Access(func(r *awsapi.Request, in *sagemaker.UpdateTrainingJobInput) []awsapi.Permission {
+		return byName(r, in.TrainingJobName)
+	}))
 	awsapi.Handle(s, "ListTrainingJobs", f.listTrainingJobs)
 	return f, nil
 }
@@ -113,10 +116,8 @@ func (f *Family) noteIgnored(in *sagemaker.CreateTrainingJobInput) {
 		"ExperimentConfig":                      in.ExperimentConfig != nil,
 		"OutputDataConfig.KmsKeyId":             in.OutputDataConfig.KmsKeyId != nil && *in.OutputDataConfig.KmsKeyId != "",
 		"ResourceConfig.VolumeKmsKeyId":         in.ResourceConfig.VolumeKmsKeyId != nil,
-		"ResourceConfig.KeepAlivePeriodInSeconds": in.ResourceConfig.KeepAlivePeriodInSeconds != nil &&
-			*in.ResourceConfig.KeepAlivePeriodInSeconds > 0,
-		"InfraCheckConfig":  in.InfraCheckConfig != nil,
-		"RemoteDebugConfig": in.RemoteDebugConfig != nil,
+		"InfraCheckConfig":                      in.InfraCheckConfig != nil,
+		"RemoteDebugConfig":                     in.RemoteDebugConfig != nil,
 	})
 }
 
@@ -158,7 +159,7 @@ func (j *Job) describe() *sagemaker.DescribeTrainingJobOutput {
 		DebugRuleConfigurations: in.DebugRuleConfigurations, TensorBoardOutputConfig: in.TensorBoardOutputConfig,
 		ExperimentConfig: in.ExperimentConfig, ProfilerConfig: in.ProfilerConfig,
 		ProfilerRuleConfigurations: in.ProfilerRuleConfigurations, Environment: in.Environment,
-		RetryStrategy: in.RetryStrategy,
+		RetryStrategy: in.RetryStrategy, WarmPoolStatus: j.warmPoolStatus(),
 	}
 	if j.Model != "" {
 		out.ModelArtifacts = &sagemaker.ModelArtifacts{S3ModelArtifacts: j.Model}

@@ -31,7 +31,7 @@ var errStopAsked = errors.New("the job was stopped")
 func (f *Family) unfinished(ctx context.Context) (names []string, err error) {
 	err = f.db.View(ctx, func(tx *state.Tx) error {
 		return f.jobs.Scan(tx, state.Range{}, func(name string, job *Job) (bool, error) {
-			if !job.Done() {
+			if !job.Done() || job.Pool != nil && job.Pool.Status == poolAvailable {
 				names = append(names, name)
 			}
 			return true, nil
@@ -43,10 +43,12 @@ func (f *Family) unfinished(ctx context.Context) (names []string, err error) {
 // step takes a job one status further.
 func (f *Family) step(ctx context.Context, name string) (time.Duration, error) {
 	job, err := f.Get(ctx, name)
-	if err != nil || job.Done() {
+	if err != nil {
 		return 0, ignoreMissing(err)
 	}
 	switch {
+	case job.Done():
+		return f.cool(ctx, job)
 	case job.StopAsked, job.Over != "":
 		return f.wind(ctx, job)
 	case job.Interrupt != nil:
@@ -138,6 +140,9 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	if err := f.update(ctx, job, func(_ time.Time, j *Job) { j.Inputs = inputs }); err != nil {
 		return err
 	}
+	if err := f.claim(ctx, job); err != nil {
+		return err
+	}
 	if err := f.writeHosts(job); err != nil {
 		return err
 	}
@@ -193,6 +198,9 @@ func (f *Family) beginDownload(ctx context.Context, job *Job) error {
 // furnish makes the folder of an instance, with all that it reads.
 func (f *Family) furnish(ctx context.Context, caller *awsapi.Caller, job *Job, i instance, code []byte) error {
 	if err := f.layOut(job, i, job.Inputs); err != nil {
+		return err
+	}
+	if err := f.warmUp(job, i); err != nil {
 		return err
 	}
 	if code != nil {
@@ -481,12 +489,16 @@ func (f *Family) finish(ctx context.Context, job *Job, status, secondary, messag
 // status finds all of the job's log.
 func (f *Family) end(ctx context.Context, job *Job, change func(now time.Time, j *Job)) error {
 	f.finishLogs(ctx, job)
+	f.keep(job)
 	if err := f.update(ctx, job, change); err != nil {
 		return err
 	}
 	f.clearUp(job)
 	f.forget(ctx, job)
 	f.ended(job.Request.TrainingJobName)
+	if job.Pool != nil {
+		f.Poke(job.Request.TrainingJobName)
+	}
 	return nil
 }
 
@@ -532,6 +544,9 @@ func (f *Family) update(ctx context.Context, job *Job, change func(now time.Time
 			change(now, j)
 			if asked && !j.Done() {
 				j.enter(now, stopping, "Stopping", "Stopping the training job")
+			}
+			if j.Done() && j.Pool == nil {
+				return f.openPool(tx, now, j)
 			}
 			return nil
 		})

@@ -39,6 +39,8 @@ type Job struct {
 	Inputs    map[string]string // staged folder by host and channel
 	Model     string            // S3 URI of the artifact
 	Metrics   []Metric
+	Pool      *Pool            // what is kept of it
+	Warm      string           // the job whose pool it began with
 	From      map[string]int64 // where in the log of each host this attempt begins
 	Read      map[string]int64 // up to where it was searched for metrics
 }
@@ -116,10 +118,11 @@ func (j *Job) fail(now time.Time, reason string) {
 }
 
 type store struct {
-	db   *state.DB
-	jobs state.Table[Job]
+	db     *state.DB
+	jobs   state.Table[Job]
+	offers state.Table[offer] // available warm pools, by job
 }
 
 func newStore(db *state.DB) store {
-	return store{db: db, jobs: state.NewTable[Job](db, "training_jobs")}
+	return store{db: db, jobs: state.NewTable[Job](db, "training_jobs"), offers: state.NewTable[offer](db, "training_pools")}
 }
