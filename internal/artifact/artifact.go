@@ -127,6 +127,8 @@ func Unpack(r io.Reader, dir string, limits Limits) error {
 func unpackEntry(root *os.Root, tr *tar.Reader, head *tar.Header) error {
 	name := path.Clean(head.Name)
 	switch {
+	case name == "/" && head.Typeflag == tar.TypeDir:
+		return nil // the folder itself, as the SageMaker SDK writes it
 	case path.IsAbs(head.Name) || name == ".." || strings.HasPrefix(name, "../"):
 		return fmt.Errorf("%w: %q leaves the folder", ErrUnsafe, head.Name)
 	case strings.ContainsRune(name, 0):

@@ -68,6 +68,18 @@ func archive(heads ...tar.Header) []byte {
 	return buf.Bytes()
 }
 
+// The SageMaker SDK repacks models with the folder itself as "/".
+func TestUnpackNamesItself(t *testing.T) {
+	dir := t.TempDir()
+	data := archive(tar.Header{Name: "/", Typeflag: tar.TypeDir}, tar.Header{Name: "./", Typeflag: tar.TypeDir}, tar.Header{Name: "model.pth", Size: 3})
+	if err := Unpack(bytes.NewReader(data), dir, DefaultLimits); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "model.pth")); err != nil || info.Size() != 3 {
+		t.Errorf("model.pth: %v, %v", info, err)
+	}
+}
+
 func TestUnpackRefuses(t *testing.T) {
 	limits := Limits{Bytes: 1000, Files: 5}
 	good := archive(tar.Header{Name: "a", Size: 500})
