@@ -251,7 +251,7 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 			Command: self("serve-model"), Environment: env,
 			Mounts: []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}}, Provide: s.opts.Provider.Serving,
 		},
-		Toolkit: s.toolkit, Packages: packages(os.Environ()),
+		Toolkit: s.toolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
 	}, api)
 	s.training, s.tuning, s.hosting = trainer, tuner, host
 	s.wired.Store(true)

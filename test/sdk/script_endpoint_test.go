@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -203,13 +204,26 @@ func TestScriptLogStays(t *testing.T) {
 }
 
 // TestScriptSources: a script may lie in an archive of its own, a model may be
-// files as they are, or there may be none.
+// files as they are, or there may be none. Weights that the cache has need no
+// download, and cannot be changed.
 func TestScriptSources(t *testing.T) {
 	t.Parallel()
-	srv, lab := scripts(t)
+	cache := t.TempDir()
+	weights := filepath.Join(cache, "torch/hub/checkpoints/net.pth")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(weights), 0o755), os.WriteFile(weights, []byte("weights"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	srv, lab := scripts(t, musher.WithEnv("MUSHER_CACHE="+cache))
 	script := `
 import os
 def transform_fn(model, body, content_type, accept):
+    if body == "weights":
+        folder = os.environ["TORCH_HOME"] + "/hub/checkpoints/"
+        open(folder + "other.pth", "w").write("downloaded")
+        try:
+            open(folder + "net.pth", "w").write("poison")
+        except OSError:
+            return open(folder + "net.pth").read()
     return ",".join(sorted(os.listdir(model))), "text/plain"
 def model_fn(model_dir):
     return model_dir
@@ -232,6 +246,13 @@ def model_fn(model_dir):
 		if err != nil || string(out.Body) != want || *out.ContentType != "text/plain" {
 			t.Errorf("%s: %v, %v; want %q", name, out, err, want)
 		}
+	}
+	out, err := ask(srv.Access, "own", "text/csv", "", "weights")
+	if err != nil || string(out.Body) != "weights" {
+		t.Errorf("the weights are %v, %v", out, err)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(weights), "other.pth")); err == nil {
+		t.Error("a script wrote into the shared weights")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,12 +23,25 @@ func (s sums) Put(_ context.Context, _ string, data ...Datum) error {
 	return nil
 }
 
+// locked lets the test read between two calls.
+type locked struct {
+	*sync.Mutex
+	Metrics
+}
+
+func (l locked) Put(ctx context.Context, namespace string, data ...Datum) error {
+	l.Lock()
+	defer l.Unlock()
+	return l.Metrics.Put(ctx, namespace, data...)
+}
+
 // TestUsage: a minute's requests are put when it is over, each once, and the
 // rest at the end.
 func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		got := sums{}
-		s := New(Deps{Metrics: got, Log: slog.New(slog.DiscardHandler)})
+		s := New(Deps{Metrics: locked{&mu, got}, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- s.Run(ctx) }()
@@ -40,9 +54,11 @@ func TestUsage(t *testing.T) {
 		answer(0, serve.ErrTimeout)
 		answer(0, serve.ErrNotReady)
 		s.usage.record("none", time.Now(), nil, serve.ErrNoEndpoint)
+		mu.Lock()
 		if len(got) != 0 {
 			t.Errorf("before the minute is over there is %v", got)
 		}
+		mu.Unlock()
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
 		want := sums{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/runtimes"
+	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/toolkit"
 )
 
@@ -65,7 +68,21 @@ func (f *Family) script(d *Deployment, v *Variant, in instance, rt runtimes.Runt
 			cmd.Mounts = append(cmd.Mounts, runner.Mount{Source: folder, ReadOnly: true})
 		}
 	}
-	return cmd, nil
+	if v.container().Environment["TORCH_HOME"] != "" {
+		return cmd, nil
+	}
+	return cmd, f.lendWeights(in, &cmd)
+}
+
+// lendWeights gives an instance a TORCH_HOME of its own with what is at hand.
+func (f *Family) lendWeights(in instance, cmd *toolkit.Command) error {
+	home := filepath.Join(in.dir(f.Dir), "torch")
+	cmd.Env["TORCH_HOME"] = home
+	if _, err := os.Stat(f.Weights); err != nil {
+		return nil // there is none
+	}
+	cmd.Mounts = append(cmd.Mounts, runner.Mount{Source: f.Weights, ReadOnly: true})
+	return sagemaker.LendWeights(f.Weights, home)
 }
 
 // workers is an instance's share of this machine's cores, and no more than the

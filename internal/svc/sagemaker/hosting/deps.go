@@ -54,6 +54,10 @@ type Deps struct {
 	// Packages is where scripts' pip finds packages, if not where it looks anyway.
 	Packages sagemaker.Provision
 
+	// Weights is a folder of weights that scripts find in place of a download,
+	// laid out as TORCH_HOME. They can't write there. It need not exist.
+	Weights string
+
 	// HealthTimeout is how long an instance may take until it answers /ping;
 	// 0: 4 minutes, as on SageMaker.
 	HealthTimeout time.Duration

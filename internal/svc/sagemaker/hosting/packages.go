@@ -25,18 +25,19 @@ func (f *Family) prepare(ctx context.Context, row *Endpoint) (done bool, err err
 	if err := f.fetch(ctx, row); err != nil || row.Pending == nil {
 		return false, err
 	}
+	if !row.Pending.Ready.IsZero() {
+		return true, nil
+	}
 	for i := 0; row.Pending != nil && i < len(row.Pending.Variants); i++ {
 		if done, err := f.install(ctx, row, i); !done {
 			return false, err
 		}
 	}
-	if row.Pending != nil && row.Pending.Ready.IsZero() {
-		err = f.update(ctx, row, func(now time.Time, e *Endpoint) {
-			if e.Pending != nil {
-				e.Pending.Ready = now
-			}
-		})
-	}
+	err = f.update(ctx, row, func(now time.Time, e *Endpoint) {
+		if e.Pending != nil {
+			e.Pending.Ready = now
+		}
+	})
 	return err == nil && row.Pending != nil, err
 }
 
