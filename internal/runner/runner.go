@@ -38,7 +38,10 @@ type Spec struct {
 // Network is what of the network the work may reach.
 type Network string
 
-// NoNetwork leaves the work a loopback device of its own and nothing else.
+// NoNetwork leaves the work a loopback device of its own and nothing else: it
+// reaches neither other machines nor listeners of this one, the server among
+// them. Unix sockets in its folder and mounts still work. A runner that can't
+// enforce it here does not start such work: it shows as Exited with a Reason.
 const NoNetwork Network = "none"
 
 // Abilities are what a runner can do on this machine beyond running work.

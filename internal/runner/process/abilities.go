@@ -5,8 +5,12 @@ package process
 import "github.com/musher/musher/internal/runner"
 
 // Abilities implements runner.Runner. Namespaces are believed to work until a
-// start has shown that they do not.
+// start has shown that they do not. That root may make networks is tried when
+// the runner is opened: in a container it may be root without that power.
 func (r *Runner) Abilities() runner.Abilities {
-	namespaces := r.isolation() != isolationNone
-	return runner.Abilities{Remap: namespaces}
+	way := r.isolation()
+	return runner.Abilities{
+		Remap:   way != isolationNone,
+		Isolate: way == isolationUser || way == isolationRoot && r.network == nil,
+	}
 }

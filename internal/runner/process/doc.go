@@ -53,7 +53,14 @@
 // for GPUs. SIGTERM goes to the command alone, as in a container, and SIGKILL to
 // all of it.
 //
+// Work with runner.NoNetwork has a loopback device of its own and no other
+// network. Sockets in its mounts still work, so a model server is reached as
+// ever. The server is not: calls to its address fail, also those to the URL of
+// the container credentials. That is what isolation means on the service, too,
+// where the platform, not the work, moves data in and out.
+//
 // Where neither root nor unprivileged user namespaces are to be had, work runs
-// under Landlock alone, mounts can't be remapped, and if a supervisor is killed,
+// under Landlock alone, mounts can't be remapped, work with runner.NoNetwork
+// shows as Exited with a reason, and if a supervisor is killed,
 // processes of the work that had left its session survive it.
 package process

@@ -44,7 +44,7 @@ func (i isolation) attr() *syscall.SysProcAttr {
 		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-		a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN} // to mount; execve takes away all others
+		a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN} // to mount, to set up a network; execve takes away all others
 	}
 	return a
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runner/process/sandbox"
 )
 
 // lockPatience is how long New waits for the last server's lock: a child that
@@ -37,6 +38,7 @@ type Runner struct {
 	boot    string
 	gpus    []string
 	cpus    []int
+	network error // why root can't give work a network of its own here
 	log     *slog.Logger
 
 	lock    *os.File
@@ -87,6 +89,9 @@ func open(dir string, o Options) (*Runner, error) {
 	r := &Runner{
 		dir: dir, options: o, boot: boot, gpus: machineGPUs(), cpus: cpus, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		items: map[string]*item{}, accepting: map[string]chan struct{}{}, isolations: isolations(o.NoNamespaces),
+	}
+	if r.isolations[0] == isolationRoot {
+		r.network = sandbox.ProbeNetwork()
 	}
 	if r.lock, err = lockPatiently(filepath.Join(dir, serverLock)); err != nil {
 		return nil, err

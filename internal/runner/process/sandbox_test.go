@@ -4,6 +4,7 @@ package process_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runner/runnertest"
 )
 
 // outcomes runs the attempts as work and gives each one's outcome.
@@ -272,16 +274,18 @@ func TestUnprivileged(t *testing.T) {
 	spec := runner.Spec{ID: "job", Dir: work, Command: []string{
 		exe, probeArg, "read " + secret, "write result", "status CapEff", "status Uid", "procs ", fmt.Sprintf("kill %d", os.Getpid()),
 	}}
-	cmd := serverCommand(t, exe, serverConfig{Dir: filepath.Join(home, "runner"), Jobs: []runner.Spec{spec}, Wait: true})
+	offline := runner.Spec{ID: "offline", Dir: work, Network: runner.NoNetwork, Command: []string{exe, runnertest.ProgramArg, "loopback"}}
+	cmd := serverCommand(t, exe, serverConfig{Dir: filepath.Join(home, "runner"), Jobs: []runner.Spec{spec, offline}, Wait: true})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	cmd.Dir = home
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var res result
-	_, text, _ := strings.Cut(string(out), "\n")
-	if err := json.Unmarshal([]byte(text), &res); err != nil {
+	var res, isolated result
+	_, text, _ := strings.Cut(string(out), "offline\n") // the last of the ids
+	results := json.NewDecoder(strings.NewReader(text))
+	if err := errors.Join(results.Decode(&res), results.Decode(&isolated)); err != nil {
 		t.Fatalf("%v in %q", err, out)
 	}
 	got := parseOutcomes(res.Log)
@@ -293,6 +297,9 @@ func TestUnprivileged(t *testing.T) {
 	}
 	if got["procs "] != "2" {
 		t.Logf("no user namespaces on this machine: outcomes %v", got)
+	}
+	if isolated.Log != "connected\n" && !strings.Contains(isolated.Status.Reason, "gives no namespaces") {
+		t.Errorf("without network: %+v", isolated)
 	}
 }
 

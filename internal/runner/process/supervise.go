@@ -183,6 +183,7 @@ func (s *supervisor) sandbox(output *os.File) sandbox.Config {
 	c := sandbox.Config{
 		Command: spec.Command, Env: spec.Env, Dir: filepath.Clean(spec.Dir), Mounts: spec.Mounts,
 		System: s.launch.System, CPUs: s.launch.CPUs, Output: output, Scratch: s.folder.path(scratchFolder),
+		NoNetwork: spec.Network == runner.NoNetwork,
 	}
 	if s.jail != isolationNone {
 		c.Isolation = sandbox.Namespaces

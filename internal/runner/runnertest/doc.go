@@ -12,6 +12,9 @@
 //	sleep D        wait, such as "sleep 1.5s"
 //	trap ignore    ignore SIGTERM from now on
 //	trap N         exit with code N on SIGTERM from now on
+//	dial NET ADDR  connect, as to "tcp 127.0.0.1:80" or "unix /path"; print
+//	               "connected" or "failed"
+//	loopback       listen on 127.0.0.1 and connect to it; print as dial does
 //	spawn MARK     leave a process behind, in a session of its own, that ignores
 //	               SIGTERM; print "spawned"
 //	signal NAME    end by that signal

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -51,6 +52,35 @@ var verbs = map[string]func(arg string) error{
 	"trap":   trap,
 	"spawn":  spawn,
 	"signal": raise,
+	"dial": func(s string) error {
+		network, address, _ := strings.Cut(s, " ")
+		return dial(network, address)
+	},
+	"loopback": func(string) error { return dialSelf() },
+}
+
+// dialPatience is long for one machine, and short for an address that swallows
+// packets.
+const dialPatience = 5 * time.Second
+
+func dial(network, address string) error {
+	conn, err := net.DialTimeout(network, address, dialPatience)
+	if err != nil {
+		_, err := fmt.Println("failed")
+		return err
+	}
+	defer conn.Close()
+	_, err = fmt.Println("connected")
+	return err
+}
+
+func dialSelf() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return dial("tcp", l.Addr().String())
 }
 
 func number(s string) int {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -75,6 +77,8 @@ func Run(t *testing.T, h Harness) {
 		{name: "huge log", run: testLogHuge},
 		{name: "many at once", run: testMany},
 		{name: "what is left behind dies", run: testLeftBehind, skip: h.Alive == nil},
+		{name: "network", run: testNetwork, skip: h.Fake},
+		{name: "no network", run: testNoNetwork, skip: h.Fake},
 		{name: "adopt running work", run: testAdopt, skip: h.Reopen == nil},
 		{name: "adopt ended work", run: testAdoptEnded, skip: h.Reopen == nil},
 	}
@@ -530,6 +534,38 @@ func testLeftBehind(b *bench) {
 			b.Errorf("%s: the process left behind still runs", how)
 		}
 	}
+}
+
+// listen opens a listener on the machine's loopback and gives a step that
+// connects to it.
+func (b *bench) listen(network, address string) (step string) {
+	b.Helper()
+	l, err := net.Listen(network, address)
+	b.must(err)
+	b.Cleanup(func() { l.Close() })
+	return fmt.Sprint("dial ", network, " ", l.Addr())
+}
+
+func testNetwork(b *bench) {
+	b.start("job", b.listen("tcp", "127.0.0.1:0"), "loopback")
+	b.ended("job")
+	b.equal(b.log("job"), "connected\nconnected\n", "the machine's loopback, its own listener")
+}
+
+func testNoNetwork(b *bench) {
+	spec := b.spec("job", b.listen("tcp", "127.0.0.1:0"), "loopback")
+	spec.Command = append(spec.Command, b.listen("unix", filepath.Join(spec.Dir, "s")))
+	spec.Network = runner.NoNetwork
+	can := b.Abilities().Isolate
+	b.must(b.Start(b.ctx(), spec))
+	s := b.ended("job")
+	if !can {
+		if s.ExitCode == 0 || !strings.Contains(s.Reason, "network") || b.log("job") != "" {
+			b.Errorf("status %+v, log %q: work that can't be isolated must not run", s, b.log("job"))
+		}
+		b.Skip("this runner can't isolate here, and says so")
+	}
+	b.equal(b.log("job"), "failed\nconnected\nconnected\n", "the machine's loopback, its own listener, a socket in its folder")
 }
 
 func testAdopt(b *bench) {

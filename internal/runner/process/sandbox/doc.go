@@ -9,6 +9,7 @@
 //
 //	root.go      a private root file system that holds the view and nothing else
 //	             (mount namespace; needs root or an unprivileged user namespace)
+//	network.go   on request, a network of its own with a loopback device only
 //	landlock.go  the same view as Landlock rules, and no signals or abstract
 //	             sockets to processes outside (Linux 5.13 and later, as far as
 //	             the kernel knows each of them)

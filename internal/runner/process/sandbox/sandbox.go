@@ -43,6 +43,7 @@ type Config struct {
 	Output  *os.File // gets stdout and stderr
 
 	Isolation Isolation
+	NoNetwork bool   // but a loopback device of its own; needs Namespaces and CAP_NET_ADMIN
 	Scratch   string // an empty folder of the caller's, for Namespaces
 }
 
@@ -57,6 +58,9 @@ type Child struct {
 // Start starts the command. A program that is not there gives an error that
 // is fs.ErrNotExist, one that may not be executed fs.ErrPermission.
 func Start(c Config) (Child, error) {
+	if c.NoNetwork && c.Isolation == None {
+		return Child{}, errNoNamespacesForNetwork
+	}
 	if err := makeTempFolder(c.Dir); err != nil {
 		return Child{}, err
 	}
@@ -111,6 +115,11 @@ func confineAndFork(c Config, v view, program string) (Child, error) {
 	defer null.Close()
 	if c.Isolation == Namespaces {
 		if err := enterRoot(v, c.Scratch); err != nil {
+			return Child{}, err
+		}
+	}
+	if c.NoNetwork {
+		if err := enterNetwork(); err != nil {
 			return Child{}, err
 		}
 	}
