@@ -38,8 +38,16 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[CreateModelInput](), Output: reflect.TypeFor[CreateModelOutput](),
 			Errors: []string{"ResourceLimitExceeded"},
 		},
+		{Name: "CreateProcessingJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[CreateProcessingJobInput](), Output: reflect.TypeFor[CreateProcessingJobOutput](),
+			Errors: []string{"ResourceNotFound", "ResourceInUse", "ResourceLimitExceeded"},
+		},
 		{Name: "CreateTrainingJob", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[CreateTrainingJobInput](), Output: reflect.TypeFor[CreateTrainingJobOutput](),
+			Errors: []string{"ResourceNotFound", "ResourceInUse", "ResourceLimitExceeded"},
+		},
+		{Name: "CreateTransformJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[CreateTransformJobInput](), Output: reflect.TypeFor[CreateTransformJobOutput](),
 			Errors: []string{"ResourceNotFound", "ResourceInUse", "ResourceLimitExceeded"},
 		},
 		{Name: "DeleteEndpoint", Method: "POST", URI: "/", Status: 200,
@@ -67,8 +75,16 @@ var Model = &awsapi.ServiceModel{
 		{Name: "DescribeModel", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[DescribeModelInput](), Output: reflect.TypeFor[DescribeModelOutput](),
 		},
+		{Name: "DescribeProcessingJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[DescribeProcessingJobInput](), Output: reflect.TypeFor[DescribeProcessingJobOutput](),
+			Errors: []string{"ResourceNotFound"},
+		},
 		{Name: "DescribeTrainingJob", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[DescribeTrainingJobInput](), Output: reflect.TypeFor[DescribeTrainingJobOutput](),
+			Errors: []string{"ResourceNotFound"},
+		},
+		{Name: "DescribeTransformJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[DescribeTransformJobInput](), Output: reflect.TypeFor[DescribeTransformJobOutput](),
 			Errors: []string{"ResourceNotFound"},
 		},
 		{Name: "ListEndpointConfigs", Method: "POST", URI: "/", Status: 200,
@@ -83,6 +99,9 @@ var Model = &awsapi.ServiceModel{
 		{Name: "ListModels", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[ListModelsInput](), Output: reflect.TypeFor[ListModelsOutput](),
 		},
+		{Name: "ListProcessingJobs", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[ListProcessingJobsInput](), Output: reflect.TypeFor[ListProcessingJobsOutput](),
+		},
 		{Name: "ListTags", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[ListTagsInput](), Output: reflect.TypeFor[ListTagsOutput](),
 		},
@@ -93,12 +112,23 @@ var Model = &awsapi.ServiceModel{
 			Input: reflect.TypeFor[ListTrainingJobsForHyperParameterTuningJobInput](), Output: reflect.TypeFor[ListTrainingJobsForHyperParameterTuningJobOutput](),
 			Errors: []string{"ResourceNotFound"},
 		},
+		{Name: "ListTransformJobs", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[ListTransformJobsInput](), Output: reflect.TypeFor[ListTransformJobsOutput](),
+		},
 		{Name: "StopHyperParameterTuningJob", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[StopHyperParameterTuningJobInput](), Output: reflect.TypeFor[StopHyperParameterTuningJobOutput](),
 			Errors: []string{"ResourceNotFound"},
 		},
+		{Name: "StopProcessingJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[StopProcessingJobInput](), Output: reflect.TypeFor[StopProcessingJobOutput](),
+			Errors: []string{"ResourceNotFound"},
+		},
 		{Name: "StopTrainingJob", Method: "POST", URI: "/", Status: 200,
 			Input: reflect.TypeFor[StopTrainingJobInput](), Output: reflect.TypeFor[StopTrainingJobOutput](),
+			Errors: []string{"ResourceNotFound"},
+		},
+		{Name: "StopTransformJob", Method: "POST", URI: "/", Status: 200,
+			Input: reflect.TypeFor[StopTransformJobInput](), Output: reflect.TypeFor[StopTransformJobOutput](),
 			Errors: []string{"ResourceNotFound"},
 		},
 		{Name: "UpdateEndpoint", Method: "POST", URI: "/", Status: 200,
@@ -178,13 +208,11 @@ var Model = &awsapi.ServiceModel{
 		{Name: "CreatePresignedMlflowAppUrl"},
 		{Name: "CreatePresignedMlflowTrackingServerUrl"},
 		{Name: "CreatePresignedNotebookInstanceUrl"},
-		{Name: "CreateProcessingJob"},
 		{Name: "CreateProject"},
 		{Name: "CreateSpace"},
 		{Name: "CreateStudioLifecycleConfig"},
 		{Name: "CreateTrainingPlan"},
 		{Name: "CreateTrainingSession"},
-		{Name: "CreateTransformJob"},
 		{Name: "CreateTrial"},
 		{Name: "CreateTrialComponent"},
 		{Name: "CreateUserProfile"},
@@ -313,7 +341,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "DescribePipeline"},
 		{Name: "DescribePipelineDefinitionForExecution"},
 		{Name: "DescribePipelineExecution"},
-		{Name: "DescribeProcessingJob"},
 		{Name: "DescribeProject"},
 		{Name: "DescribeReservedCapacity"},
 		{Name: "DescribeSpace"},
@@ -322,7 +349,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "DescribeTrainingPlan"},
 		{Name: "DescribeTrainingPlanExtensionHistory"},
 		{Name: "DescribeTrainingSession"},
-		{Name: "DescribeTransformJob"},
 		{Name: "DescribeTrial"},
 		{Name: "DescribeTrialComponent"},
 		{Name: "DescribeUserProfile"},
@@ -413,7 +439,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "ListPipelineParametersForExecution"},
 		{Name: "ListPipelineVersions"},
 		{Name: "ListPipelines"},
-		{Name: "ListProcessingJobs"},
 		{Name: "ListProjects"},
 		{Name: "ListResourceCatalogs"},
 		{Name: "ListSpaces"},
@@ -422,7 +447,6 @@ var Model = &awsapi.ServiceModel{
 		{Name: "ListSubscribedWorkteams"},
 		{Name: "ListTrainingPlans"},
 		{Name: "ListTrainingSessions"},
-		{Name: "ListTransformJobs"},
 		{Name: "ListTrialComponents"},
 		{Name: "ListTrials"},
 		{Name: "ListUltraServersByReservedCapacity"},
@@ -462,9 +486,7 @@ var Model = &awsapi.ServiceModel{
 		{Name: "StopNotebookInstance"},
 		{Name: "StopOptimizationJob"},
 		{Name: "StopPipelineExecution"},
-		{Name: "StopProcessingJob"},
 		{Name: "StopTrainingSession"},
-		{Name: "StopTransformJob"},
 		{Name: "UpdateAction"},
 		{Name: "UpdateAppImageConfig"},
 		{Name: "UpdateArtifact"},
@@ -519,8 +541,12 @@ var Model = &awsapi.ServiceModel{
 		{Shape: "ResourceNotFound", Code: "ResourceNotFound", Status: 400},
 	},
 	Enums: map[string][]string{
+		"AssemblyType":                           {"None", "Line"},
 		"AsyncNotificationTopicTypes":            {"SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"},
+		"AthenaResultCompressionType":            {"GZIP", "SNAPPY", "ZLIB"},
+		"AthenaResultFormat":                     {"PARQUET", "ORC", "AVRO", "JSON", "TEXTFILE"},
 		"AutotuneMode":                           {"Enabled"},
+		"BatchStrategy":                          {"MultiRecord", "SingleRecord"},
 		"CapacityReservationPreference":          {"capacity-reservations-only"},
 		"CapacitySizeType":                       {"INSTANCE_COUNT", "CAPACITY_PERCENT"},
 		"CaptureMode":                            {"Input", "Output", "InputAndOutput"},
@@ -532,6 +558,7 @@ var Model = &awsapi.ServiceModel{
 		"CompressionType":                        {"None", "Gzip"},
 		"ContainerMode":                          {"SingleModel", "MultiModel"},
 		"CustomizationTechnique":                 {"SFT", "DPO", "RLVR", "RLAIF"},
+		"DataDistributionType":                   {"FullyReplicated", "ShardedByS3Key"},
 		"EndpointConfigSortKey":                  {"Name", "CreationTime"},
 		"EndpointSortKey":                        {"Name", "CreationTime", "Status"},
 		"EndpointStatus":                         {"OutOfService", "Creating", "Updating", "SystemUpdating", "RollingBack", "InService", "Deleting", "Failed", "UpdateRollbackFailed"},
@@ -546,6 +573,8 @@ var Model = &awsapi.ServiceModel{
 		"HyperParameterTuningJobStrategyType":    {"Bayesian", "Random", "Hyperband", "Grid"},
 		"HyperParameterTuningJobWarmStartType":   {"IdenticalDataAndAlgorithm", "TransferLearning"},
 		"InferenceExecutionMode":                 {"Serial", "Direct"},
+		"InputMode":                              {"Pipe", "File"},
+		"JoinSource":                             {"Input", "None"},
 		"ManagedInstanceScalingScaleInStrategy":  {"IDLE_RELEASE", "CONSOLIDATION"},
 		"ManagedInstanceScalingStatus":           {"ENABLED", "DISABLED"},
 		"ModelCacheSetting":                      {"Enabled", "Disabled"},
@@ -556,12 +585,20 @@ var Model = &awsapi.ServiceModel{
 		"OutputCompressionType":                  {"GZIP", "NONE"},
 		"Peft":                                   {"LORA"},
 		"ProcessingInstanceType":                 {"ml.t3.medium", "ml.t3.large", "ml.t3.xlarge", "ml.t3.2xlarge", "ml.m4.xlarge", "ml.m4.2xlarge", "ml.m4.4xlarge", "ml.m4.10xlarge", "ml.m4.16xlarge", "ml.c4.xlarge", "ml.c4.2xlarge", "ml.c4.4xlarge", "ml.c4.8xlarge", "ml.p2.xlarge", "ml.p2.8xlarge", "ml.p2.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge", "ml.c5.18xlarge", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge", "ml.m5.12xlarge", "ml.m5.24xlarge", "ml.r5.large", "ml.r5.xlarge", "ml.r5.2xlarge", "ml.r5.4xlarge", "ml.r5.8xlarge", "ml.r5.12xlarge", "ml.r5.16xlarge", "ml.r5.24xlarge", "ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g4dn.4xlarge", "ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g4dn.16xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge", "ml.g5.8xlarge", "ml.g5.16xlarge", "ml.g5.12xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.r5d.large", "ml.r5d.xlarge", "ml.r5d.2xlarge", "ml.r5d.4xlarge", "ml.r5d.8xlarge", "ml.r5d.12xlarge", "ml.r5d.16xlarge", "ml.r5d.24xlarge", "ml.g6.xlarge", "ml.g6.2xlarge", "ml.g6.4xlarge", "ml.g6.8xlarge", "ml.g6.12xlarge", "ml.g6.16xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.g6e.xlarge", "ml.g6e.2xlarge", "ml.g6e.4xlarge", "ml.g6e.8xlarge", "ml.g6e.12xlarge", "ml.g6e.16xlarge", "ml.g6e.24xlarge", "ml.g6e.48xlarge", "ml.m6i.large", "ml.m6i.xlarge", "ml.m6i.2xlarge", "ml.m6i.4xlarge", "ml.m6i.8xlarge", "ml.m6i.12xlarge", "ml.m6i.16xlarge", "ml.m6i.24xlarge", "ml.m6i.32xlarge", "ml.c6i.xlarge", "ml.c6i.2xlarge", "ml.c6i.4xlarge", "ml.c6i.8xlarge", "ml.c6i.12xlarge", "ml.c6i.16xlarge", "ml.c6i.24xlarge", "ml.c6i.32xlarge", "ml.m7i.large", "ml.m7i.xlarge", "ml.m7i.2xlarge", "ml.m7i.4xlarge", "ml.m7i.8xlarge", "ml.m7i.12xlarge", "ml.m7i.16xlarge", "ml.m7i.24xlarge", "ml.m7i.48xlarge", "ml.c7i.large", "ml.c7i.xlarge", "ml.c7i.2xlarge", "ml.c7i.4xlarge", "ml.c7i.8xlarge", "ml.c7i.12xlarge", "ml.c7i.16xlarge", "ml.c7i.24xlarge", "ml.c7i.48xlarge", "ml.r7i.large", "ml.r7i.xlarge", "ml.r7i.2xlarge", "ml.r7i.4xlarge", "ml.r7i.8xlarge", "ml.r7i.12xlarge", "ml.r7i.16xlarge", "ml.r7i.24xlarge", "ml.r7i.48xlarge", "ml.p5.4xlarge", "ml.g7e.2xlarge", "ml.g7e.4xlarge", "ml.g7e.8xlarge", "ml.g7e.12xlarge", "ml.g7e.24xlarge", "ml.g7e.48xlarge", "ml.g7.2xlarge", "ml.g7.4xlarge", "ml.g7.8xlarge", "ml.g7.12xlarge", "ml.g7.24xlarge", "ml.g7.48xlarge", "ml.r6i.large", "ml.r6i.xlarge", "ml.r6i.2xlarge", "ml.r6i.4xlarge", "ml.r6i.8xlarge", "ml.r6i.12xlarge", "ml.r6i.16xlarge", "ml.r6i.24xlarge", "ml.r6i.32xlarge", "ml.m8i.large", "ml.m8i.xlarge", "ml.m8i.2xlarge", "ml.m8i.4xlarge", "ml.m8i.8xlarge", "ml.m8i.12xlarge", "ml.m8i.16xlarge", "ml.m8i.24xlarge", "ml.m8i.32xlarge", "ml.m8i.48xlarge", "ml.m8i.96xlarge", "ml.c8i.xlarge", "ml.c8i.2xlarge", "ml.c8i.4xlarge", "ml.c8i.8xlarge", "ml.c8i.12xlarge", "ml.c8i.16xlarge", "ml.c8i.24xlarge", "ml.c8i.32xlarge", "ml.c8i.48xlarge", "ml.c8i.96xlarge", "ml.r8i.large", "ml.r8i.xlarge", "ml.r8i.2xlarge", "ml.r8i.4xlarge", "ml.r8i.8xlarge", "ml.r8i.12xlarge", "ml.r8i.16xlarge", "ml.r8i.24xlarge", "ml.r8i.32xlarge", "ml.r8i.48xlarge", "ml.r8i.96xlarge", "ml.m7i-flex.large", "ml.m7i-flex.xlarge", "ml.m7i-flex.2xlarge", "ml.m7i-flex.4xlarge", "ml.m7i-flex.8xlarge", "ml.m7i-flex.12xlarge", "ml.m7i-flex.16xlarge", "ml.c7i-flex.xlarge", "ml.c7i-flex.2xlarge", "ml.c7i-flex.4xlarge", "ml.c7i-flex.8xlarge", "ml.c7i-flex.12xlarge", "ml.c7i-flex.16xlarge", "ml.m8i-flex.large", "ml.m8i-flex.xlarge", "ml.m8i-flex.2xlarge", "ml.m8i-flex.4xlarge", "ml.m8i-flex.8xlarge", "ml.m8i-flex.12xlarge", "ml.m8i-flex.16xlarge", "ml.c8i-flex.xlarge", "ml.c8i-flex.2xlarge", "ml.c8i-flex.4xlarge", "ml.c8i-flex.8xlarge", "ml.c8i-flex.12xlarge", "ml.c8i-flex.16xlarge", "ml.r8i-flex.large", "ml.r8i-flex.xlarge", "ml.r8i-flex.2xlarge", "ml.r8i-flex.4xlarge", "ml.r8i-flex.8xlarge", "ml.r8i-flex.12xlarge", "ml.r8i-flex.16xlarge"},
+		"ProcessingJobStatus":                    {"InProgress", "Completed", "Failed", "Stopping", "Stopped"},
+		"ProcessingS3CompressionType":            {"None", "Gzip"},
+		"ProcessingS3DataDistributionType":       {"FullyReplicated", "ShardedByS3Key"},
+		"ProcessingS3DataType":                   {"ManifestFile", "S3Prefix"},
+		"ProcessingS3InputMode":                  {"Pipe", "File"},
+		"ProcessingS3UploadMode":                 {"Continuous", "EndOfJob"},
 		"ProductionVariantAcceleratorType":       {"ml.eia1.medium", "ml.eia1.large", "ml.eia1.xlarge", "ml.eia2.medium", "ml.eia2.large", "ml.eia2.xlarge"},
 		"ProductionVariantInferenceAmiVersion":   {"al2-ami-sagemaker-inference-gpu-2", "al2-ami-sagemaker-inference-gpu-2-1", "al2-ami-sagemaker-inference-gpu-3-1", "al2-ami-sagemaker-inference-neuron-2", "al2023-ami-sagemaker-inference-gpu-4-1"},
 		"ProductionVariantInstanceType":          {"ml.t2.medium", "ml.t2.large", "ml.t2.xlarge", "ml.t2.2xlarge", "ml.m4.xlarge", "ml.m4.2xlarge", "ml.m4.4xlarge", "ml.m4.10xlarge", "ml.m4.16xlarge", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge", "ml.m5.12xlarge", "ml.m5.24xlarge", "ml.m5d.large", "ml.m5d.xlarge", "ml.m5d.2xlarge", "ml.m5d.4xlarge", "ml.m5d.12xlarge", "ml.m5d.24xlarge", "ml.c4.large", "ml.c4.xlarge", "ml.c4.2xlarge", "ml.c4.4xlarge", "ml.c4.8xlarge", "ml.p2.xlarge", "ml.p2.8xlarge", "ml.p2.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.c5.large", "ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge", "ml.c5.18xlarge", "ml.c5d.large", "ml.c5d.xlarge", "ml.c5d.2xlarge", "ml.c5d.4xlarge", "ml.c5d.9xlarge", "ml.c5d.18xlarge", "ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g4dn.4xlarge", "ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g4dn.16xlarge", "ml.r5.large", "ml.r5.xlarge", "ml.r5.2xlarge", "ml.r5.4xlarge", "ml.r5.12xlarge", "ml.r5.24xlarge", "ml.r5d.large", "ml.r5d.xlarge", "ml.r5d.2xlarge", "ml.r5d.4xlarge", "ml.r5d.12xlarge", "ml.r5d.24xlarge", "ml.inf1.xlarge", "ml.inf1.2xlarge", "ml.inf1.6xlarge", "ml.inf1.24xlarge", "ml.dl1.24xlarge", "ml.c6i.large", "ml.c6i.xlarge", "ml.c6i.2xlarge", "ml.c6i.4xlarge", "ml.c6i.8xlarge", "ml.c6i.12xlarge", "ml.c6i.16xlarge", "ml.c6i.24xlarge", "ml.c6i.32xlarge", "ml.m6i.large", "ml.m6i.xlarge", "ml.m6i.2xlarge", "ml.m6i.4xlarge", "ml.m6i.8xlarge", "ml.m6i.12xlarge", "ml.m6i.16xlarge", "ml.m6i.24xlarge", "ml.m6i.32xlarge", "ml.r6i.large", "ml.r6i.xlarge", "ml.r6i.2xlarge", "ml.r6i.4xlarge", "ml.r6i.8xlarge", "ml.r6i.12xlarge", "ml.r6i.16xlarge", "ml.r6i.24xlarge", "ml.r6i.32xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge", "ml.g5.8xlarge", "ml.g5.12xlarge", "ml.g5.16xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.g6.xlarge", "ml.g6.2xlarge", "ml.g6.4xlarge", "ml.g6.8xlarge", "ml.g6.12xlarge", "ml.g6.16xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.r8g.medium", "ml.r8g.large", "ml.r8g.xlarge", "ml.r8g.2xlarge", "ml.r8g.4xlarge", "ml.r8g.8xlarge", "ml.r8g.12xlarge", "ml.r8g.16xlarge", "ml.r8g.24xlarge", "ml.r8g.48xlarge", "ml.g6e.xlarge", "ml.g6e.2xlarge", "ml.g6e.4xlarge", "ml.g6e.8xlarge", "ml.g6e.12xlarge", "ml.g6e.16xlarge", "ml.g6e.24xlarge", "ml.g6e.48xlarge", "ml.g7e.2xlarge", "ml.g7e.4xlarge", "ml.g7e.8xlarge", "ml.g7e.12xlarge", "ml.g7e.24xlarge", "ml.g7e.48xlarge", "ml.g7.2xlarge", "ml.g7.4xlarge", "ml.g7.8xlarge", "ml.g7.12xlarge", "ml.g7.24xlarge", "ml.g7.48xlarge", "ml.p4d.24xlarge", "ml.c7g.large", "ml.c7g.xlarge", "ml.c7g.2xlarge", "ml.c7g.4xlarge", "ml.c7g.8xlarge", "ml.c7g.12xlarge", "ml.c7g.16xlarge", "ml.m6g.large", "ml.m6g.xlarge", "ml.m6g.2xlarge", "ml.m6g.4xlarge", "ml.m6g.8xlarge", "ml.m6g.12xlarge", "ml.m6g.16xlarge", "ml.m6gd.large", "ml.m6gd.xlarge", "ml.m6gd.2xlarge", "ml.m6gd.4xlarge", "ml.m6gd.8xlarge", "ml.m6gd.12xlarge", "ml.m6gd.16xlarge", "ml.c6g.large", "ml.c6g.xlarge", "ml.c6g.2xlarge", "ml.c6g.4xlarge", "ml.c6g.8xlarge", "ml.c6g.12xlarge", "ml.c6g.16xlarge", "ml.c6gd.large", "ml.c6gd.xlarge", "ml.c6gd.2xlarge", "ml.c6gd.4xlarge", "ml.c6gd.8xlarge", "ml.c6gd.12xlarge", "ml.c6gd.16xlarge", "ml.c6gn.large", "ml.c6gn.xlarge", "ml.c6gn.2xlarge", "ml.c6gn.4xlarge", "ml.c6gn.8xlarge", "ml.c6gn.12xlarge", "ml.c6gn.16xlarge", "ml.r6g.large", "ml.r6g.xlarge", "ml.r6g.2xlarge", "ml.r6g.4xlarge", "ml.r6g.8xlarge", "ml.r6g.12xlarge", "ml.r6g.16xlarge", "ml.r6gd.large", "ml.r6gd.xlarge", "ml.r6gd.2xlarge", "ml.r6gd.4xlarge", "ml.r6gd.8xlarge", "ml.r6gd.12xlarge", "ml.r6gd.16xlarge", "ml.p4de.24xlarge", "ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge", "ml.trn2.48xlarge", "ml.inf2.xlarge", "ml.inf2.8xlarge", "ml.inf2.24xlarge", "ml.inf2.48xlarge", "ml.p5.48xlarge", "ml.p5e.48xlarge", "ml.p5en.48xlarge", "ml.m7i.large", "ml.m7i.xlarge", "ml.m7i.2xlarge", "ml.m7i.4xlarge", "ml.m7i.8xlarge", "ml.m7i.12xlarge", "ml.m7i.16xlarge", "ml.m7i.24xlarge", "ml.m7i.48xlarge", "ml.c7i.large", "ml.c7i.xlarge", "ml.c7i.2xlarge", "ml.c7i.4xlarge", "ml.c7i.8xlarge", "ml.c7i.12xlarge", "ml.c7i.16xlarge", "ml.c7i.24xlarge", "ml.c7i.48xlarge", "ml.r7i.large", "ml.r7i.xlarge", "ml.r7i.2xlarge", "ml.r7i.4xlarge", "ml.r7i.8xlarge", "ml.r7i.12xlarge", "ml.r7i.16xlarge", "ml.r7i.24xlarge", "ml.r7i.48xlarge", "ml.c8g.medium", "ml.c8g.large", "ml.c8g.xlarge", "ml.c8g.2xlarge", "ml.c8g.4xlarge", "ml.c8g.8xlarge", "ml.c8g.12xlarge", "ml.c8g.16xlarge", "ml.c8g.24xlarge", "ml.c8g.48xlarge", "ml.r7gd.medium", "ml.r7gd.large", "ml.r7gd.xlarge", "ml.r7gd.2xlarge", "ml.r7gd.4xlarge", "ml.r7gd.8xlarge", "ml.r7gd.12xlarge", "ml.r7gd.16xlarge", "ml.m8g.medium", "ml.m8g.large", "ml.m8g.xlarge", "ml.m8g.2xlarge", "ml.m8g.4xlarge", "ml.m8g.8xlarge", "ml.m8g.12xlarge", "ml.m8g.16xlarge", "ml.m8g.24xlarge", "ml.m8g.48xlarge", "ml.c6in.large", "ml.c6in.xlarge", "ml.c6in.2xlarge", "ml.c6in.4xlarge", "ml.c6in.8xlarge", "ml.c6in.12xlarge", "ml.c6in.16xlarge", "ml.c6in.24xlarge", "ml.c6in.32xlarge", "ml.p6-b200.48xlarge", "ml.p6-b300.48xlarge", "ml.p6e-gb200.36xlarge", "ml.p5.4xlarge"},
 		"ProfilingStatus":                        {"Enabled", "Disabled"},
 		"RecommendationStatus":                   {"IN_PROGRESS", "COMPLETED", "FAILED", "NOT_APPLICABLE"},
 		"RecordWrapper":                          {"None", "RecordIO"},
+		"RedshiftResultCompressionType":          {"None", "GZIP", "BZIP2", "ZSTD", "SNAPPY"},
+		"RedshiftResultFormat":                   {"PARQUET", "CSV"},
 		"RepositoryAccessMode":                   {"Platform", "Vpc"},
 		"RoutingStrategy":                        {"LEAST_OUTSTANDING_REQUESTS", "RANDOM", "PREFIX_AWARE", "KV_AWARE"},
 		"RuleEvaluationStatus":                   {"InProgress", "NoIssuesFound", "IssuesFound", "Error", "Stopping", "Stopped"},
@@ -572,6 +609,7 @@ var Model = &awsapi.ServiceModel{
 		"ServerlessJobType":                      {"FineTuning", "Evaluation"},
 		"SortBy":                                 {"Name", "CreationTime", "Status"},
 		"SortOrder":                              {"Ascending", "Descending"},
+		"SplitType":                              {"None", "Line", "RecordIO", "TFRecord"},
 		"TrafficRoutingConfigType":               {"ALL_AT_ONCE", "CANARY", "LINEAR"},
 		"TrainingInputMode":                      {"Pipe", "File", "FastFile"},
 		"TrainingInstanceType":                   {"ml.m4.xlarge", "ml.m4.2xlarge", "ml.m4.4xlarge", "ml.m4.10xlarge", "ml.m4.16xlarge", "ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g4dn.4xlarge", "ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g4dn.16xlarge", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge", "ml.m5.12xlarge", "ml.m5.24xlarge", "ml.c4.xlarge", "ml.c4.2xlarge", "ml.c4.4xlarge", "ml.c4.8xlarge", "ml.p2.xlarge", "ml.p2.8xlarge", "ml.p2.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge", "ml.p5.48xlarge", "ml.p5e.48xlarge", "ml.p5en.48xlarge", "ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge", "ml.c5.18xlarge", "ml.c5n.xlarge", "ml.c5n.2xlarge", "ml.c5n.4xlarge", "ml.c5n.9xlarge", "ml.c5n.18xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge", "ml.g5.8xlarge", "ml.g5.16xlarge", "ml.g5.12xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.g6.xlarge", "ml.g6.2xlarge", "ml.g6.4xlarge", "ml.g6.8xlarge", "ml.g6.16xlarge", "ml.g6.12xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.g6e.xlarge", "ml.g6e.2xlarge", "ml.g6e.4xlarge", "ml.g6e.8xlarge", "ml.g6e.16xlarge", "ml.g6e.12xlarge", "ml.g6e.24xlarge", "ml.g6e.48xlarge", "ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.trn1n.32xlarge", "ml.trn2.48xlarge", "ml.m6i.large", "ml.m6i.xlarge", "ml.m6i.2xlarge", "ml.m6i.4xlarge", "ml.m6i.8xlarge", "ml.m6i.12xlarge", "ml.m6i.16xlarge", "ml.m6i.24xlarge", "ml.m6i.32xlarge", "ml.c6i.xlarge", "ml.c6i.2xlarge", "ml.c6i.8xlarge", "ml.c6i.4xlarge", "ml.c6i.12xlarge", "ml.c6i.16xlarge", "ml.c6i.24xlarge", "ml.c6i.32xlarge", "ml.r5d.large", "ml.r5d.xlarge", "ml.r5d.2xlarge", "ml.r5d.4xlarge", "ml.r5d.8xlarge", "ml.r5d.12xlarge", "ml.r5d.16xlarge", "ml.r5d.24xlarge", "ml.t3.medium", "ml.t3.large", "ml.t3.xlarge", "ml.t3.2xlarge", "ml.r5.large", "ml.r5.xlarge", "ml.r5.2xlarge", "ml.r5.4xlarge", "ml.r5.8xlarge", "ml.r5.12xlarge", "ml.r5.16xlarge", "ml.r5.24xlarge", "ml.p6-b200.48xlarge", "ml.m7i.large", "ml.m7i.xlarge", "ml.m7i.2xlarge", "ml.m7i.4xlarge", "ml.m7i.8xlarge", "ml.m7i.12xlarge", "ml.m7i.16xlarge", "ml.m7i.24xlarge", "ml.m7i.48xlarge", "ml.c7i.large", "ml.c7i.xlarge", "ml.c7i.2xlarge", "ml.c7i.4xlarge", "ml.c7i.8xlarge", "ml.c7i.12xlarge", "ml.c7i.16xlarge", "ml.c7i.24xlarge", "ml.c7i.48xlarge", "ml.r7i.large", "ml.r7i.xlarge", "ml.r7i.2xlarge", "ml.r7i.4xlarge", "ml.r7i.8xlarge", "ml.r7i.12xlarge", "ml.r7i.16xlarge", "ml.r7i.24xlarge", "ml.r7i.48xlarge", "ml.p6e-gb200.36xlarge", "ml.p5.4xlarge", "ml.p6-b300.48xlarge", "ml.g7e.2xlarge", "ml.g7e.4xlarge", "ml.g7e.8xlarge", "ml.g7e.12xlarge", "ml.g7e.24xlarge", "ml.g7e.48xlarge", "ml.g7.2xlarge", "ml.g7.4xlarge", "ml.g7.8xlarge", "ml.g7.12xlarge", "ml.g7.24xlarge", "ml.g7.48xlarge", "ml.r6i.large", "ml.r6i.xlarge", "ml.r6i.2xlarge", "ml.r6i.4xlarge", "ml.r6i.8xlarge", "ml.r6i.12xlarge", "ml.r6i.16xlarge", "ml.r6i.24xlarge", "ml.r6i.32xlarge", "ml.m8i.large", "ml.m8i.xlarge", "ml.m8i.2xlarge", "ml.m8i.4xlarge", "ml.m8i.8xlarge", "ml.m8i.12xlarge", "ml.m8i.16xlarge", "ml.m8i.24xlarge", "ml.m8i.32xlarge", "ml.m8i.48xlarge", "ml.m8i.96xlarge", "ml.c8i.xlarge", "ml.c8i.2xlarge", "ml.c8i.4xlarge", "ml.c8i.8xlarge", "ml.c8i.12xlarge", "ml.c8i.16xlarge", "ml.c8i.24xlarge", "ml.c8i.32xlarge", "ml.c8i.48xlarge", "ml.c8i.96xlarge", "ml.r8i.large", "ml.r8i.xlarge", "ml.r8i.2xlarge", "ml.r8i.4xlarge", "ml.r8i.8xlarge", "ml.r8i.12xlarge", "ml.r8i.16xlarge", "ml.r8i.24xlarge", "ml.r8i.32xlarge", "ml.r8i.48xlarge", "ml.r8i.96xlarge", "ml.m7i-flex.large", "ml.m7i-flex.xlarge", "ml.m7i-flex.2xlarge", "ml.m7i-flex.4xlarge", "ml.m7i-flex.8xlarge", "ml.m7i-flex.12xlarge", "ml.m7i-flex.16xlarge", "ml.c7i-flex.xlarge", "ml.c7i-flex.2xlarge", "ml.c7i-flex.4xlarge", "ml.c7i-flex.8xlarge", "ml.c7i-flex.12xlarge", "ml.c7i-flex.16xlarge", "ml.m8i-flex.large", "ml.m8i-flex.xlarge", "ml.m8i-flex.2xlarge", "ml.m8i-flex.4xlarge", "ml.m8i-flex.8xlarge", "ml.m8i-flex.12xlarge", "ml.m8i-flex.16xlarge", "ml.c8i-flex.xlarge", "ml.c8i-flex.2xlarge", "ml.c8i-flex.4xlarge", "ml.c8i-flex.8xlarge", "ml.c8i-flex.12xlarge", "ml.c8i-flex.16xlarge", "ml.r8i-flex.large", "ml.r8i-flex.xlarge", "ml.r8i-flex.2xlarge", "ml.r8i-flex.4xlarge", "ml.r8i-flex.8xlarge", "ml.r8i-flex.12xlarge", "ml.r8i-flex.16xlarge"},
@@ -579,6 +617,8 @@ var Model = &awsapi.ServiceModel{
 		"TrainingJobSortByOptions":               {"Name", "CreationTime", "Status", "FinalObjectiveMetricValue"},
 		"TrainingJobStatus":                      {"InProgress", "Completed", "Failed", "Stopping", "Stopped", "Deleting"},
 		"TrainingRepositoryAccessMode":           {"Platform", "Vpc"},
+		"TransformInstanceType":                  {"ml.m4.xlarge", "ml.m4.2xlarge", "ml.m4.4xlarge", "ml.m4.10xlarge", "ml.m4.16xlarge", "ml.c4.xlarge", "ml.c4.2xlarge", "ml.c4.4xlarge", "ml.c4.8xlarge", "ml.p2.xlarge", "ml.p2.8xlarge", "ml.p2.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge", "ml.c5.18xlarge", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge", "ml.m5.12xlarge", "ml.m5.24xlarge", "ml.m6i.large", "ml.m6i.xlarge", "ml.m6i.2xlarge", "ml.m6i.4xlarge", "ml.m6i.8xlarge", "ml.m6i.12xlarge", "ml.m6i.16xlarge", "ml.m6i.24xlarge", "ml.m6i.32xlarge", "ml.c6i.large", "ml.c6i.xlarge", "ml.c6i.2xlarge", "ml.c6i.4xlarge", "ml.c6i.8xlarge", "ml.c6i.12xlarge", "ml.c6i.16xlarge", "ml.c6i.24xlarge", "ml.c6i.32xlarge", "ml.r6i.large", "ml.r6i.xlarge", "ml.r6i.2xlarge", "ml.r6i.4xlarge", "ml.r6i.8xlarge", "ml.r6i.12xlarge", "ml.r6i.16xlarge", "ml.r6i.24xlarge", "ml.r6i.32xlarge", "ml.m7i.large", "ml.m7i.xlarge", "ml.m7i.2xlarge", "ml.m7i.4xlarge", "ml.m7i.8xlarge", "ml.m7i.12xlarge", "ml.m7i.16xlarge", "ml.m7i.24xlarge", "ml.m7i.48xlarge", "ml.c7i.large", "ml.c7i.xlarge", "ml.c7i.2xlarge", "ml.c7i.4xlarge", "ml.c7i.8xlarge", "ml.c7i.12xlarge", "ml.c7i.16xlarge", "ml.c7i.24xlarge", "ml.c7i.48xlarge", "ml.r7i.large", "ml.r7i.xlarge", "ml.r7i.2xlarge", "ml.r7i.4xlarge", "ml.r7i.8xlarge", "ml.r7i.12xlarge", "ml.r7i.16xlarge", "ml.r7i.24xlarge", "ml.r7i.48xlarge", "ml.g4dn.xlarge", "ml.g4dn.2xlarge", "ml.g4dn.4xlarge", "ml.g4dn.8xlarge", "ml.g4dn.12xlarge", "ml.g4dn.16xlarge", "ml.g5.xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge", "ml.g5.8xlarge", "ml.g5.12xlarge", "ml.g5.16xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.trn1.2xlarge", "ml.trn1.32xlarge", "ml.inf2.xlarge", "ml.inf2.8xlarge", "ml.inf2.24xlarge", "ml.inf2.48xlarge", "ml.g6.xlarge", "ml.g6.2xlarge", "ml.g6.4xlarge", "ml.g6.8xlarge", "ml.g6.12xlarge", "ml.g6.16xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.g6e.xlarge", "ml.g6e.2xlarge", "ml.g6e.4xlarge", "ml.g6e.8xlarge", "ml.g6e.12xlarge", "ml.g6e.16xlarge", "ml.g6e.24xlarge", "ml.g6e.48xlarge"},
+		"TransformJobStatus":                     {"InProgress", "Completed", "Failed", "Stopping", "Stopped"},
 		"VariantPropertyType":                    {"DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"},
 		"VariantStatus":                          {"Creating", "Updating", "Deleting", "ActivatingTraffic", "Baking"},
 		"WarmPoolResourceStatus":                 {"Available", "Terminated", "Reused", "InUse"},
@@ -654,6 +694,24 @@ type CreateModelOutput struct {
 	ModelArn string `aws:"ModelArn,required,min=20,max=2048" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:model/.*"`
 }
 
+type CreateProcessingJobInput struct {
+	ProcessingInputs       []*ProcessingInput           `aws:"ProcessingInputs,min=0,max=10"`
+	ProcessingOutputConfig *ProcessingOutputConfig      `aws:"ProcessingOutputConfig"`
+	ProcessingJobName      string                       `aws:"ProcessingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ProcessingResources    *ProcessingResources         `aws:"ProcessingResources,required"`
+	StoppingCondition      *ProcessingStoppingCondition `aws:"StoppingCondition"`
+	AppSpecification       *AppSpecification            `aws:"AppSpecification,required"`
+	Environment            map[string]string            `aws:"Environment,min=0,max=100" key.aws:",min=0,max=256" key.pattern:"[a-zA-Z_][a-zA-Z0-9_]*" item.aws:",min=0,max=256" item.pattern:"[\\S\\s]*"`
+	NetworkConfig          *NetworkConfig               `aws:"NetworkConfig"`
+	RoleArn                string                       `aws:"RoleArn,required,min=20,max=2048" pattern:"arn:aws[a-z\\-]*:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+"`
+	Tags                   []*Tag                       `aws:"Tags,min=0,max=50"`
+	ExperimentConfig       *ExperimentConfig            `aws:"ExperimentConfig"`
+}
+
+type CreateProcessingJobOutput struct {
+	ProcessingJobArn string `aws:"ProcessingJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:processing-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
 type CreateTrainingJobInput struct {
 	TrainingJobName                       string                       `aws:"TrainingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
 	HyperParameters                       map[string]string            `aws:"HyperParameters,min=0,max=100" key.aws:",min=0,max=256" key.pattern:".*" item.aws:",min=0,max=2500" item.pattern:".*"`
@@ -687,6 +745,27 @@ type CreateTrainingJobInput struct {
 
 type CreateTrainingJobOutput struct {
 	TrainingJobArn string `aws:"TrainingJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:training-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
+type CreateTransformJobInput struct {
+	TransformJobName        string                  `aws:"TransformJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ModelName               string                  `aws:"ModelName,required,min=0,max=63" pattern:"[a-zA-Z0-9]([\\-a-zA-Z0-9]*[a-zA-Z0-9])?"`
+	MaxConcurrentTransforms *int64                  `aws:"MaxConcurrentTransforms,min=0,int32"`
+	ModelClientConfig       *ModelClientConfig      `aws:"ModelClientConfig"`
+	MaxPayloadInMB          *int64                  `aws:"MaxPayloadInMB,min=0,int32"`
+	BatchStrategy           *string                 `aws:"BatchStrategy" enum:"BatchStrategy"`
+	Environment             map[string]string       `aws:"Environment,min=0,max=16" key.aws:",min=0,max=1024" key.pattern:"[a-zA-Z_][a-zA-Z0-9_]{0,1023}" item.aws:",min=0,max=10240" item.pattern:"[\\S\\s]*"`
+	TransformInput          *TransformInput         `aws:"TransformInput,required"`
+	TransformOutput         *TransformOutput        `aws:"TransformOutput,required"`
+	DataCaptureConfig       *BatchDataCaptureConfig `aws:"DataCaptureConfig"`
+	TransformResources      *TransformResources     `aws:"TransformResources,required"`
+	DataProcessing          *DataProcessing         `aws:"DataProcessing"`
+	Tags                    []*Tag                  `aws:"Tags,min=0,max=50"`
+	ExperimentConfig        *ExperimentConfig       `aws:"ExperimentConfig"`
+}
+
+type CreateTransformJobOutput struct {
+	TransformJobArn string `aws:"TransformJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:transform-job/.*"`
 }
 
 type DeleteEndpointInput struct {
@@ -804,6 +883,34 @@ type DescribeModelOutput struct {
 	DeploymentRecommendation *DeploymentRecommendation `aws:"DeploymentRecommendation"`
 }
 
+type DescribeProcessingJobInput struct {
+	ProcessingJobName string `aws:"ProcessingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
+type DescribeProcessingJobOutput struct {
+	ProcessingInputs       []*ProcessingInput           `aws:"ProcessingInputs,min=0,max=10"`
+	ProcessingOutputConfig *ProcessingOutputConfig      `aws:"ProcessingOutputConfig"`
+	ProcessingJobName      string                       `aws:"ProcessingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ProcessingResources    *ProcessingResources         `aws:"ProcessingResources,required"`
+	StoppingCondition      *ProcessingStoppingCondition `aws:"StoppingCondition"`
+	AppSpecification       *AppSpecification            `aws:"AppSpecification,required"`
+	Environment            map[string]string            `aws:"Environment,min=0,max=100" key.aws:",min=0,max=256" key.pattern:"[a-zA-Z_][a-zA-Z0-9_]*" item.aws:",min=0,max=256" item.pattern:"[\\S\\s]*"`
+	NetworkConfig          *NetworkConfig               `aws:"NetworkConfig"`
+	RoleArn                *string                      `aws:"RoleArn,min=20,max=2048" pattern:"arn:aws[a-z\\-]*:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+"`
+	ExperimentConfig       *ExperimentConfig            `aws:"ExperimentConfig"`
+	ProcessingJobArn       string                       `aws:"ProcessingJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:processing-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ProcessingJobStatus    string                       `aws:"ProcessingJobStatus,required" enum:"ProcessingJobStatus"`
+	ExitMessage            *string                      `aws:"ExitMessage,min=0,max=1024" pattern:"[\\S\\s]*"`
+	FailureReason          *string                      `aws:"FailureReason,min=0,max=1024"`
+	ProcessingEndTime      *time.Time                   `aws:"ProcessingEndTime"`
+	ProcessingStartTime    *time.Time                   `aws:"ProcessingStartTime"`
+	LastModifiedTime       *time.Time                   `aws:"LastModifiedTime"`
+	CreationTime           time.Time                    `aws:"CreationTime,required"`
+	MonitoringScheduleArn  *string                      `aws:"MonitoringScheduleArn,min=0,max=256" pattern:".*"`
+	AutoMLJobArn           *string                      `aws:"AutoMLJobArn,min=1,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:automl-job/.*"`
+	TrainingJobArn         *string                      `aws:"TrainingJobArn,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:training-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
 type DescribeTrainingJobInput struct {
 	TrainingJobName string `aws:"TrainingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
 }
@@ -859,6 +966,34 @@ type DescribeTrainingJobOutput struct {
 	MlflowDetails                         *MlflowDetails                  `aws:"MlflowDetails"`
 	ProgressInfo                          *TrainingProgressInfo           `aws:"ProgressInfo"`
 	OutputModelPackageArn                 *string                         `aws:"OutputModelPackageArn,min=1,max=2048" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]{9,16}:[0-9]{12}:model-package/[\\S]{1,2048}"`
+}
+
+type DescribeTransformJobInput struct {
+	TransformJobName string `aws:"TransformJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
+type DescribeTransformJobOutput struct {
+	TransformJobName        string                  `aws:"TransformJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	TransformJobArn         string                  `aws:"TransformJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:transform-job/.*"`
+	TransformJobStatus      string                  `aws:"TransformJobStatus,required" enum:"TransformJobStatus"`
+	FailureReason           *string                 `aws:"FailureReason,min=0,max=1024"`
+	ModelName               string                  `aws:"ModelName,required,min=0,max=63" pattern:"[a-zA-Z0-9]([\\-a-zA-Z0-9]*[a-zA-Z0-9])?"`
+	MaxConcurrentTransforms *int64                  `aws:"MaxConcurrentTransforms,min=0,int32"`
+	ModelClientConfig       *ModelClientConfig      `aws:"ModelClientConfig"`
+	MaxPayloadInMB          *int64                  `aws:"MaxPayloadInMB,min=0,int32"`
+	BatchStrategy           *string                 `aws:"BatchStrategy" enum:"BatchStrategy"`
+	Environment             map[string]string       `aws:"Environment,min=0,max=16" key.aws:",min=0,max=1024" key.pattern:"[a-zA-Z_][a-zA-Z0-9_]{0,1023}" item.aws:",min=0,max=10240" item.pattern:"[\\S\\s]*"`
+	TransformInput          *TransformInput         `aws:"TransformInput,required"`
+	TransformOutput         *TransformOutput        `aws:"TransformOutput"`
+	DataCaptureConfig       *BatchDataCaptureConfig `aws:"DataCaptureConfig"`
+	TransformResources      *TransformResources     `aws:"TransformResources,required"`
+	CreationTime            time.Time               `aws:"CreationTime,required"`
+	TransformStartTime      *time.Time              `aws:"TransformStartTime"`
+	TransformEndTime        *time.Time              `aws:"TransformEndTime"`
+	LabelingJobArn          *string                 `aws:"LabelingJobArn,min=0,max=2048" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:labeling-job/.*"`
+	AutoMLJobArn            *string                 `aws:"AutoMLJobArn,min=1,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:automl-job/.*"`
+	DataProcessing          *DataProcessing         `aws:"DataProcessing"`
+	ExperimentConfig        *ExperimentConfig       `aws:"ExperimentConfig"`
 }
 
 type ListEndpointConfigsInput struct {
@@ -927,6 +1062,24 @@ type ListModelsOutput struct {
 	NextToken *string         `aws:"NextToken,min=0,max=8192" pattern:".*"`
 }
 
+type ListProcessingJobsInput struct {
+	CreationTimeAfter      *time.Time `aws:"CreationTimeAfter"`
+	CreationTimeBefore     *time.Time `aws:"CreationTimeBefore"`
+	LastModifiedTimeAfter  *time.Time `aws:"LastModifiedTimeAfter"`
+	LastModifiedTimeBefore *time.Time `aws:"LastModifiedTimeBefore"`
+	NameContains           *string    `aws:"NameContains"`
+	StatusEquals           *string    `aws:"StatusEquals" enum:"ProcessingJobStatus"`
+	SortBy                 *string    `aws:"SortBy" enum:"SortBy"`
+	SortOrder              *string    `aws:"SortOrder" enum:"SortOrder"`
+	NextToken              *string    `aws:"NextToken,min=0,max=8192" pattern:".*"`
+	MaxResults             *int64     `aws:"MaxResults,min=1,max=100,int32"`
+}
+
+type ListProcessingJobsOutput struct {
+	ProcessingJobSummaries []*ProcessingJobSummary `aws:"ProcessingJobSummaries,required"`
+	NextToken              *string                 `aws:"NextToken,min=0,max=8192" pattern:".*"`
+}
+
 type ListTagsInput struct {
 	ResourceArn string  `aws:"ResourceArn,required,min=0,max=256" pattern:"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:.+"`
 	NextToken   *string `aws:"NextToken,min=0,max=8192" pattern:".*"`
@@ -972,6 +1125,24 @@ type ListTrainingJobsForHyperParameterTuningJobOutput struct {
 	NextToken            *string                             `aws:"NextToken,min=0,max=8192" pattern:".*"`
 }
 
+type ListTransformJobsInput struct {
+	CreationTimeAfter      *time.Time `aws:"CreationTimeAfter"`
+	CreationTimeBefore     *time.Time `aws:"CreationTimeBefore"`
+	LastModifiedTimeAfter  *time.Time `aws:"LastModifiedTimeAfter"`
+	LastModifiedTimeBefore *time.Time `aws:"LastModifiedTimeBefore"`
+	NameContains           *string    `aws:"NameContains,min=0,max=63" pattern:"[a-zA-Z0-9\\-]+"`
+	StatusEquals           *string    `aws:"StatusEquals" enum:"TransformJobStatus"`
+	SortBy                 *string    `aws:"SortBy" enum:"SortBy"`
+	SortOrder              *string    `aws:"SortOrder" enum:"SortOrder"`
+	NextToken              *string    `aws:"NextToken,min=0,max=8192" pattern:".*"`
+	MaxResults             *int64     `aws:"MaxResults,min=1,max=100,int32"`
+}
+
+type ListTransformJobsOutput struct {
+	TransformJobSummaries []*TransformJobSummary `aws:"TransformJobSummaries,required"`
+	NextToken             *string                `aws:"NextToken,min=0,max=8192" pattern:".*"`
+}
+
 type StopHyperParameterTuningJobInput struct {
 	HyperParameterTuningJobName string `aws:"HyperParameterTuningJobName,required,min=1,max=32" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}"`
 }
@@ -979,11 +1150,25 @@ type StopHyperParameterTuningJobInput struct {
 type StopHyperParameterTuningJobOutput struct {
 }
 
+type StopProcessingJobInput struct {
+	ProcessingJobName string `aws:"ProcessingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
+type StopProcessingJobOutput struct {
+}
+
 type StopTrainingJobInput struct {
 	TrainingJobName string `aws:"TrainingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
 }
 
 type StopTrainingJobOutput struct {
+}
+
+type StopTransformJobInput struct {
+	TransformJobName string `aws:"TransformJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+}
+
+type StopTransformJobOutput struct {
 }
 
 type UpdateEndpointInput struct {
@@ -1022,6 +1207,12 @@ type AlgorithmSpecification struct {
 	TrainingImageConfig              *TrainingImageConfig `aws:"TrainingImageConfig"`
 }
 
+type AppSpecification struct {
+	ImageUri            string   `aws:"ImageUri,required,min=0,max=255" pattern:".*"`
+	ContainerEntrypoint []string `aws:"ContainerEntrypoint,min=1,max=100" item.aws:",min=0,max=256" item.pattern:".*"`
+	ContainerArguments  []string `aws:"ContainerArguments,min=1,max=100" item.aws:",min=0,max=256" item.pattern:".*"`
+}
+
 type AsyncInferenceConfig struct {
 	ClientConfig *AsyncInferenceClientConfig `aws:"ClientConfig"`
 	OutputConfig *AsyncInferenceOutputConfig `aws:"OutputConfig,required"`
@@ -1046,6 +1237,12 @@ type AsyncInferenceNotificationConfig struct {
 
 type Autotune struct {
 	Mode string `aws:"Mode,required" enum:"AutotuneMode"`
+}
+
+type BatchDataCaptureConfig struct {
+	DestinationS3Uri    string  `aws:"DestinationS3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	KmsKeyId            *string `aws:"KmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+	GenerateInferenceId *bool   `aws:"GenerateInferenceId"`
 }
 
 type Channel struct {
@@ -1116,6 +1313,12 @@ type DataCaptureConfigSummary struct {
 	CurrentSamplingPercentage int64  `aws:"CurrentSamplingPercentage,required,min=0,max=100,int32"`
 	DestinationS3Uri          string `aws:"DestinationS3Uri,required,min=0,max=512" pattern:"(https|s3)://([^/])/?(.*)"`
 	KmsKeyId                  string `aws:"KmsKeyId,required,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+}
+
+type DataProcessing struct {
+	InputFilter  *string `aws:"InputFilter,min=0,max=63"`
+	OutputFilter *string `aws:"OutputFilter,min=0,max=63"`
+	JoinSource   *string `aws:"JoinSource" enum:"JoinSource"`
 }
 
 type DataSource struct {
@@ -1420,6 +1623,11 @@ type ModelArtifacts struct {
 	S3ModelArtifacts string `aws:"S3ModelArtifacts,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
 }
 
+type ModelClientConfig struct {
+	InvocationsTimeoutInSeconds *int64 `aws:"InvocationsTimeoutInSeconds,min=1,max=3600,int32"`
+	InvocationsMaxRetries       *int64 `aws:"InvocationsMaxRetries,min=0,max=3,int32"`
+}
+
 type ModelDataSource struct {
 	S3DataSource *S3ModelDataSource `aws:"S3DataSource"`
 }
@@ -1437,6 +1645,12 @@ type ModelSummary struct {
 
 type MultiModelConfig struct {
 	ModelCacheSetting *string `aws:"ModelCacheSetting" enum:"ModelCacheSetting"`
+}
+
+type NetworkConfig struct {
+	EnableInterContainerTrafficEncryption *bool      `aws:"EnableInterContainerTrafficEncryption"`
+	EnableNetworkIsolation                *bool      `aws:"EnableNetworkIsolation"`
+	VpcConfig                             *VpcConfig `aws:"VpcConfig"`
 }
 
 type ObjectiveStatusCounters struct {
@@ -1524,6 +1738,97 @@ type DeployedImage struct {
 type InstancePoolSummary struct {
 	InstanceType         string `aws:"InstanceType,required" enum:"ProductionVariantInstanceType"`
 	CurrentInstanceCount int64  `aws:"CurrentInstanceCount,required,min=0,int32"`
+}
+
+type ProcessingInput struct {
+	InputName         string             `aws:"InputName,required"`
+	AppManaged        *bool              `aws:"AppManaged"`
+	S3Input           *ProcessingS3Input `aws:"S3Input"`
+	DatasetDefinition *DatasetDefinition `aws:"DatasetDefinition"`
+}
+
+type DatasetDefinition struct {
+	AthenaDatasetDefinition   *AthenaDatasetDefinition   `aws:"AthenaDatasetDefinition"`
+	RedshiftDatasetDefinition *RedshiftDatasetDefinition `aws:"RedshiftDatasetDefinition"`
+	LocalPath                 *string                    `aws:"LocalPath,min=0,max=256" pattern:".*"`
+	DataDistributionType      *string                    `aws:"DataDistributionType" enum:"DataDistributionType"`
+	InputMode                 *string                    `aws:"InputMode" enum:"InputMode"`
+}
+
+type AthenaDatasetDefinition struct {
+	Catalog           string  `aws:"Catalog,required,min=1,max=256" pattern:"[\\u0020-\\uD7FF\\uE000-\\uFFFD\\uD800\\uDC00-\\uDBFF\\uDFFF\\t]*"`
+	Database          string  `aws:"Database,required,min=1,max=255" pattern:".*"`
+	QueryString       string  `aws:"QueryString,required,min=1,max=4096" pattern:"[\\s\\S]+"`
+	WorkGroup         *string `aws:"WorkGroup,min=1,max=128" pattern:"[a-zA-Z0-9._-]+"`
+	OutputS3Uri       string  `aws:"OutputS3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	KmsKeyId          *string `aws:"KmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+	OutputFormat      string  `aws:"OutputFormat,required" enum:"AthenaResultFormat"`
+	OutputCompression *string `aws:"OutputCompression" enum:"AthenaResultCompressionType"`
+}
+
+type ProcessingJobSummary struct {
+	ProcessingJobName   string     `aws:"ProcessingJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	ProcessingJobArn    string     `aws:"ProcessingJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:processing-job/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	CreationTime        time.Time  `aws:"CreationTime,required"`
+	ProcessingEndTime   *time.Time `aws:"ProcessingEndTime"`
+	LastModifiedTime    *time.Time `aws:"LastModifiedTime"`
+	ProcessingJobStatus string     `aws:"ProcessingJobStatus,required" enum:"ProcessingJobStatus"`
+	FailureReason       *string    `aws:"FailureReason,min=0,max=1024"`
+	ExitMessage         *string    `aws:"ExitMessage,min=0,max=1024" pattern:"[\\S\\s]*"`
+}
+
+type ProcessingOutputConfig struct {
+	Outputs  []*ProcessingOutput `aws:"Outputs,required,min=0,max=10"`
+	KmsKeyId *string             `aws:"KmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+}
+
+type ProcessingOutput struct {
+	OutputName         string                        `aws:"OutputName,required"`
+	S3Output           *ProcessingS3Output           `aws:"S3Output"`
+	FeatureStoreOutput *ProcessingFeatureStoreOutput `aws:"FeatureStoreOutput"`
+	AppManaged         *bool                         `aws:"AppManaged"`
+}
+
+type ProcessingFeatureStoreOutput struct {
+	FeatureGroupName string `aws:"FeatureGroupName,required,min=1,max=64" pattern:"[a-zA-Z0-9]([_-]*[a-zA-Z0-9]){0,63}"`
+}
+
+type ProcessingResources struct {
+	ClusterConfig *ProcessingClusterConfig `aws:"ClusterConfig,required"`
+}
+
+type ProcessingClusterConfig struct {
+	InstanceCount         *int64                          `aws:"InstanceCount,min=1,max=100,int32"`
+	InstanceType          *string                         `aws:"InstanceType" enum:"ProcessingInstanceType"`
+	VolumeSizeInGB        int64                           `aws:"VolumeSizeInGB,required,min=1,max=16384,int32"`
+	VolumeKmsKeyId        *string                         `aws:"VolumeKmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+	InstancePreferences   []*ProcessingInstancePreference `aws:"InstancePreferences,min=1,max=5"`
+	SelectedInstanceType  *string                         `aws:"SelectedInstanceType" enum:"ProcessingInstanceType"`
+	SelectedInstanceCount *int64                          `aws:"SelectedInstanceCount,min=1,max=100,int32"`
+}
+
+type ProcessingInstancePreference struct {
+	InstanceType  string `aws:"InstanceType,required" enum:"ProcessingInstanceType"`
+	InstanceCount *int64 `aws:"InstanceCount,min=1,max=100,int32"`
+}
+
+type ProcessingS3Input struct {
+	S3Uri                  string  `aws:"S3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	LocalPath              *string `aws:"LocalPath,min=0,max=256" pattern:".*"`
+	S3DataType             string  `aws:"S3DataType,required" enum:"ProcessingS3DataType"`
+	S3InputMode            *string `aws:"S3InputMode" enum:"ProcessingS3InputMode"`
+	S3DataDistributionType *string `aws:"S3DataDistributionType" enum:"ProcessingS3DataDistributionType"`
+	S3CompressionType      *string `aws:"S3CompressionType" enum:"ProcessingS3CompressionType"`
+}
+
+type ProcessingS3Output struct {
+	S3Uri        string  `aws:"S3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	LocalPath    *string `aws:"LocalPath,min=0,max=256" pattern:".*"`
+	S3UploadMode string  `aws:"S3UploadMode,required" enum:"ProcessingS3UploadMode"`
+}
+
+type ProcessingStoppingCondition struct {
+	MaxRuntimeInSeconds int64 `aws:"MaxRuntimeInSeconds,required,min=1,max=777600,int32"`
 }
 
 type ProductionVariant struct {
@@ -1668,6 +1973,18 @@ type RealTimeInferenceRecommendation struct {
 	RecommendationId string            `aws:"RecommendationId,required"`
 	InstanceType     string            `aws:"InstanceType,required" enum:"ProductionVariantInstanceType"`
 	Environment      map[string]string `aws:"Environment,min=0,max=100" key.aws:",min=0,max=1024" key.pattern:"[a-zA-Z_][a-zA-Z0-9_]*" item.aws:",min=0,max=1024" item.pattern:"[\\S\\s]*"`
+}
+
+type RedshiftDatasetDefinition struct {
+	ClusterId         string  `aws:"ClusterId,required,min=1,max=63" pattern:".*"`
+	Database          string  `aws:"Database,required,min=1,max=64" pattern:".*"`
+	DbUser            string  `aws:"DbUser,required,min=1,max=128" pattern:".*"`
+	QueryString       string  `aws:"QueryString,required,min=1,max=4096" pattern:"[\\s\\S]+"`
+	ClusterRoleArn    string  `aws:"ClusterRoleArn,required,min=20,max=2048" pattern:"arn:aws[a-z\\-]*:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+"`
+	OutputS3Uri       string  `aws:"OutputS3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	KmsKeyId          *string `aws:"KmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+	OutputFormat      string  `aws:"OutputFormat,required" enum:"RedshiftResultFormat"`
+	OutputCompression *string `aws:"OutputCompression" enum:"RedshiftResultCompressionType"`
 }
 
 type RemoteDebugConfig struct {
@@ -1860,6 +2177,46 @@ type TrainingProgressInfo struct {
 
 type TrainingRepositoryAuthConfig struct {
 	TrainingRepositoryCredentialsProviderArn string `aws:"TrainingRepositoryCredentialsProviderArn,required,min=1,max=2048" pattern:"arn:[\\p{Alnum}\\-]+:lambda:[\\p{Alnum}\\-]+:[0-9]{12}:function:.*"`
+}
+
+type TransformInput struct {
+	DataSource      *TransformDataSource `aws:"DataSource,required"`
+	ContentType     *string              `aws:"ContentType,min=0,max=256" pattern:".*"`
+	CompressionType *string              `aws:"CompressionType" enum:"CompressionType"`
+	SplitType       *string              `aws:"SplitType" enum:"SplitType"`
+}
+
+type TransformDataSource struct {
+	S3DataSource *TransformS3DataSource `aws:"S3DataSource,required"`
+}
+
+type TransformJobSummary struct {
+	TransformJobName   string     `aws:"TransformJobName,required,min=1,max=63" pattern:"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"`
+	TransformJobArn    string     `aws:"TransformJobArn,required,min=0,max=256" pattern:"arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:transform-job/.*"`
+	CreationTime       time.Time  `aws:"CreationTime,required"`
+	TransformEndTime   *time.Time `aws:"TransformEndTime"`
+	LastModifiedTime   *time.Time `aws:"LastModifiedTime"`
+	TransformJobStatus string     `aws:"TransformJobStatus,required" enum:"TransformJobStatus"`
+	FailureReason      *string    `aws:"FailureReason,min=0,max=1024"`
+}
+
+type TransformOutput struct {
+	S3OutputPath string  `aws:"S3OutputPath,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
+	Accept       *string `aws:"Accept,min=0,max=256" pattern:".*"`
+	AssembleWith *string `aws:"AssembleWith" enum:"AssemblyType"`
+	KmsKeyId     *string `aws:"KmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+}
+
+type TransformResources struct {
+	InstanceType        string  `aws:"InstanceType,required" enum:"TransformInstanceType"`
+	InstanceCount       int64   `aws:"InstanceCount,required,min=1,int32"`
+	VolumeKmsKeyId      *string `aws:"VolumeKmsKeyId,min=0,max=2048" pattern:"[a-zA-Z0-9:/_-]*"`
+	TransformAmiVersion *string `aws:"TransformAmiVersion,min=1,max=63" pattern:"[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*"`
+}
+
+type TransformS3DataSource struct {
+	S3DataType string `aws:"S3DataType,required" enum:"S3DataType"`
+	S3Uri      string `aws:"S3Uri,required,min=0,max=1024" pattern:"(https|s3)://([^/]+)/?(.*)"`
 }
 
 type TuningJobCompletionCriteria struct {
