@@ -424,6 +424,7 @@ func TestCompilePattern(t *testing.T) {
 		{`[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, []string{"a", "a-b"}, []string{"", "a_b", "-a", "ab\n"}},
 		{`^[a-z]+$`, []string{"a"}, []string{"a1"}},
 		{`[\u0020-\u00FF]+`, []string{"a ü"}, []string{"\t", "日"}},
+		{`[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\t]*`, []string{"a\t日", "😀", "\U0010FFFF"}, []string{"\n", "\uFFFF"}},
 		{`\p{ASCII}*`, []string{"", "a\x00"}, []string{"ü"}},
 		{`\A\S[\p{Print}]*\z`, []string{"a b"}, []string{" a", "a\n"}},
 		{`arn:[\p{Alnum}\-]+:x`, []string{"arn:a-1:x"}, []string{"arn:ü:x"}},

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 )
 
 // CompilePattern compiles a pattern of a service model. Those are written for
@@ -44,10 +46,9 @@ func translate(p string) string {
 		rest := p[i:]
 		switch {
 		case strings.HasPrefix(rest, `\u`) && len(rest) >= 6:
-			// One escape is one UTF-16 unit. Surrogates have no counterpart
-			// in UTF-8; the models use them only as the ends of ranges.
-			b.WriteString(`\x{` + rest[2:6] + `}`)
-			i += 6
+			r, n := codePoint(rest)
+			fmt.Fprintf(&b, `\x{%04X}`, r)
+			i += n
 		case strings.HasPrefix(rest, `\p{`):
 			end := strings.IndexByte(rest, '}')
 			if class, ok := javaClasses[rest[3:max(end, 3)]]; ok {
@@ -77,6 +78,25 @@ func translate(p string) string {
 		}
 	}
 	return b.String()
+}
+
+// codePoint reads what the escapes at the start of p, \u and four digits, stand
+// for, and how long they are. One escape is one UTF-16 unit, two surrogates are
+// one character. Lone surrogates have no counterpart in UTF-8; the models use
+// them only as the ends of ranges.
+func codePoint(p string) (r rune, n int) {
+	if len(p) >= 12 && p[6:8] == `\u` {
+		if r := utf16.DecodeRune(unit(p), unit(p[6:])); r != unicode.ReplacementChar {
+			return r, 12
+		}
+	}
+	return unit(p), 6
+}
+
+// unit is the value of one escape.
+func unit(escape string) rune {
+	n, _ := strconv.ParseUint(escape[2:6], 16, 16) //nolint:errcheck // no digits: NUL, which no value has
+	return rune(n)
 }
 
 var repeat = regexp.MustCompile(`^\{(\d+)(,(\d*))?\}`)
