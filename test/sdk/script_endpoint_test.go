@@ -17,8 +17,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
@@ -200,6 +203,45 @@ func TestScriptLogStays(t *testing.T) {
 	}
 	if text := endpointLog(srv.Access, "talk"); strings.Count(text, "said one") != 1 || strings.Count(text, "said two") != 1 {
 		t.Errorf("the log is %q", text)
+	}
+}
+
+// TestInvocationMetrics: requests are counted in CloudWatch, by variant. A stop
+// hands on what the minute has so far.
+func TestInvocationMetrics(t *testing.T) {
+	t.Parallel()
+	srv := musher.InProcess(t)
+	lab := srv.Lab(t)
+	putModel(t, lab, "one")
+	lab.Config(t, "config", "one", 1)
+	lab.Endpoint(t, "photos", "config")
+	wantInService(t, lab.AwaitEndpoint(t, "photos"))
+	began := time.Now()
+	for range 7 {
+		if _, err := invoke(srv.Access, "photos"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv.Stop()
+	srv.Start()
+	client := cloudwatch.NewFromConfig(srv.Config())
+	for name, want := range map[string]float64{"Invocations": 7, "Invocation5XXErrors": 0, "ModelLatency": -1, "OverheadLatency": -1} {
+		out, err := client.GetMetricStatistics(t.Context(), &cloudwatch.GetMetricStatisticsInput{
+			Namespace: aws.String("AWS/SageMaker"), MetricName: &name, Period: aws.Int32(60),
+			StartTime: aws.Time(began.Add(-time.Minute)), EndTime: aws.Time(time.Now().Add(time.Minute)),
+			Dimensions: []cwtypes.Dimension{{Name: aws.String("EndpointName"), Value: aws.String("photos")}, {Name: aws.String("VariantName"), Value: aws.String("all")}},
+			Statistics: []cwtypes.Statistic{cwtypes.StatisticSum, cwtypes.StatisticSampleCount},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, count := 0.0, 0.0
+		for _, d := range out.Datapoints {
+			sum, count = sum+*d.Sum, count+*d.SampleCount
+		}
+		if count != 7 || want >= 0 && sum != want || want < 0 && sum <= 0 {
+			t.Errorf("%s: %v in sum, %v times", name, sum, count)
+		}
 	}
 }
 
