@@ -8,7 +8,7 @@
 //	DATA/state/        the database
 //	DATA/blobs/        bytes of objects
 //	DATA/runner/       what the process runner knows of its work
-//	DATA/jobs/NAME/    a training job: its folder and its log
+//	DATA/jobs/NAME/    a training job: the folders of its instances and their logs
 //	DATA/staging/      data of channels, shared by jobs
 //	DATA/runtimes.json interpreters that the user added as runtimes
 //	DATA/models/       unpacked models, shared by instances

@@ -918,3 +918,43 @@ open(mark, "w").close()
 	})
 	wantPool("second", types.WarmPoolResourceStatusTerminated, "")
 }
+
+// TestScriptIsStopped: a script that is asked to end, by its user or by the
+// clock, has time to leave what it has.
+func TestScriptIsStopped(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	for name, c := range map[string]struct {
+		limit  int32
+		status types.SecondaryStatus
+	}{
+		"asked": {3600, types.SecondaryStatusStopped},
+		"late":  {2, types.SecondaryStatusMaxRuntimeExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := scriptJob(t, lab, name, `
+import signal, sys, time
+def save(*_):
+    open("/opt/ml/model/half", "w").write("half")
+    sys.exit(1)
+signal.signal(signal.SIGTERM, save)
+print("ready")
+time.sleep(3600)
+`, nil)
+			in.StoppingCondition.MaxRuntimeInSeconds = aws.Int32(c.limit)
+			must(lab.SageMaker().CreateTrainingJob(t.Context(), in))(t)
+			awaitLine(t, srv, name, "ready")
+			if name == "asked" {
+				must(lab.SageMaker().StopTrainingJob(t.Context(), &sagemaker.StopTrainingJobInput{TrainingJobName: &name}))(t)
+			}
+			job := lab.AwaitTraining(t, name)
+			if job.TrainingJobStatus != types.TrainingJobStatusStopped || job.SecondaryStatus != c.status {
+				t.Errorf("the job is %s, %s: %s", job.TrainingJobStatus, job.SecondaryStatus, aws.ToString(job.FailureReason))
+			}
+			if model := untar(t, lab.Object(t, "out/"+name+"/output/model.tar.gz")); model["half"] != "half" {
+				t.Errorf("the model holds %v", model)
+			}
+		})
+	}
+}
