@@ -30,6 +30,7 @@ func BenchmarkScriptJob(b *testing.B) {
 	}
 	python := strings.TrimSpace(string(found))
 	var added, hand []float64
+	phases := map[string][]float64{}
 	for n := range b.N + 1 {
 		begin := time.Now()
 		cmd := exec.Command(python, path)
@@ -47,11 +48,19 @@ func BenchmarkScriptJob(b *testing.B) {
 			continue // the first job looks for interpreters
 		}
 		hand = append(hand, alone.Seconds())
+		for _, t := range job.SecondaryStatusTransitions {
+			phases[string(t.Status)] = append(phases[string(t.Status)], t.EndTime.Sub(*t.StartTime).Seconds())
+		}
 		added = append(added, job.TrainingEndTime.Sub(*job.CreationTime).Seconds()-alone.Seconds())
 	}
-	slices.Sort(hand)
-	slices.Sort(added)
-	b.ReportMetric(hand[len(hand)/2]*1000, "ms-by-hand-median")
-	b.ReportMetric(added[len(added)/2]*1000, "ms-added-median")
+	median := func(all []float64) float64 {
+		slices.Sort(all)
+		return all[len(all)/2] * 1000
+	}
+	for _, phase := range []string{"Starting", "Downloading", "Training", "Uploading"} {
+		b.ReportMetric(median(phases[phase]), "ms-"+phase)
+	}
+	b.ReportMetric(median(hand), "ms-by-hand-median")
+	b.ReportMetric(median(added), "ms-added-median")
 	b.ReportMetric(added[len(added)*9/10]*1000, "ms-added-p90")
 }
