@@ -11,11 +11,15 @@ import (
 	"github.com/musher/musher/internal/toolkit"
 )
 
-// trainingToolkit is how a Python runtime runs the script of a training job.
-func (s *Server) trainingToolkit(rt runtimes.Runtime, base string) (toolkit.Command, error) {
+// trainingToolkit is how a Python runtime runs the script of a training job, or
+// the job's own command where it has one.
+func (s *Server) trainingToolkit(rt runtimes.Runtime, base string, command []string) (toolkit.Command, error) {
 	tools, err := s.toolkit()
-	if err != nil {
+	switch {
+	case err != nil:
 		return toolkit.Command{}, err
+	case len(command) > 0:
+		return toolkit.Entrypoint(rt, tools, base, command), nil
 	}
 	return toolkit.Trainer(rt, tools, base), nil
 }

@@ -30,12 +30,27 @@ var frameworkModules = map[string]string{
 // Beside the layout of /opt/ml, base holds the user's code where the job has
 // some: its sourcedir.tar.gz as code.tar.gz, or the channel input/data/code.
 func Trainer(rt runtimes.Runtime, tools, base string) Command {
-	c := python(rt, tools, "train")
-	if base != jobFolder {
-		c.Env["SAGEMAKER_BASE_DIR"] = base
-	}
+	c := inFolder(rt, tools, "train", base)
 	if module := frameworkModules[rt.Name]; module != "" {
 		c.Env["SAGEMAKER_TRAINING_MODULE"] = module
+	}
+	return c
+}
+
+// Entrypoint is how a job's own command runs with the Python runtime rt, as
+// the entry point of a container would. What it installs with pip stays in the
+// job's folder.
+func Entrypoint(rt runtimes.Runtime, tools, base string, command []string) Command {
+	c := inFolder(rt, tools, "enter", base)
+	c.Argv = append(c.Argv, command...)
+	return c
+}
+
+// inFolder runs a module for work that sees its folder at base.
+func inFolder(rt runtimes.Runtime, tools, module, base string) Command {
+	c := python(rt, tools, module)
+	if base != jobFolder {
+		c.Env["SAGEMAKER_BASE_DIR"] = base
 	}
 	return c
 }

@@ -32,8 +32,8 @@ type Deps struct {
 	Environment map[string]string
 	Algorithm   Algorithm
 	// Toolkit tells how a Python runtime runs the script of a job that sees
-	// its folder at base.
-	Toolkit func(rt runtimes.Runtime, base string) (toolkit.Command, error)
+	// its folder at base, or the job's own command where it has one.
+	Toolkit func(rt runtimes.Runtime, base string, command []string) (toolkit.Command, error)
 	// Packages is where scripts' pip finds packages, if not where it looks anyway.
 	Packages sagemaker.Provision
 	// Weights is a folder of weights that jobs find in place of a download, laid

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -85,7 +83,7 @@ func (f *Family) layOut(job *Job, i instance, inputs map[string]string) error {
 			return err
 		}
 	}
-	return f.lendWeights(p)
+	return sagemaker.LendWeights(f.Weights, filepath.Join(p.dir, ownCache, "torch"))
 }
 
 // programs are the channels by which version 3 of the SDK brings the code that
@@ -120,33 +118,6 @@ func (f *Family) inputMounts(job *Job, i instance) (mounts []runner.Mount) {
 		}
 	}
 	return mounts
-}
-
-// lendWeights links what the folder of weights holds into the instance's own
-// TORCH_HOME. What is missing there is downloaded into that, so no job can
-// change what another one loads.
-func (f *Family) lendWeights(p place) error {
-	if f.Weights == "" {
-		return nil
-	}
-	err := filepath.WalkDir(f.Weights, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(f.Weights, path)
-		if err != nil {
-			return err
-		}
-		own := filepath.Join(p.dir, ownCache, "torch", rel)
-		if d.IsDir() {
-			return os.MkdirAll(own, 0o700)
-		}
-		return os.Symlink(path, own)
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func orEmpty(m map[string]string) map[string]string {
@@ -244,7 +215,7 @@ func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime, provided sagema
 	return runner.Spec{
 		ID:      workID(job, i),
 		Labels:  map[string]string{"kind": "training", "job": job.Request.TrainingJobName, "host": i.host()},
-		Command: cmd.Argv, Env: env, Dir: p.dir, Image: rt.Image, Network: job.network(),
+		Command: cmd.Argv, Env: env, Dir: p.dir, Image: rt.Image, Network: f.network(job),
 		Mounts:  slices.Concat(cmd.Mounts, f.ownMounts(job, p), f.inputMounts(job, i)),
 		LogPath: f.logPath(job, i),
 	}, nil
@@ -267,7 +238,10 @@ func (f *Family) command(job *Job, p place, rt runtimes.Runtime, provided sagema
 	case rt.Kind == runtimes.Container:
 		return toolkit.Command{Argv: append([]string{"train"}, argv...), Env: rt.Env, Mounts: rt.Mounts}, nil
 	}
-	cmd, err := f.Toolkit(rt, p.base)
+	if len(asked.ContainerEntrypoint) == 0 {
+		argv = nil
+	}
+	cmd, err := f.Toolkit(rt, p.base, argv)
 	cmd.Mounts = slices.Concat(cmd.Mounts, f.Packages.Mounts)
 	return cmd, err
 }
@@ -292,23 +266,6 @@ func (f *Family) ownMounts(job *Job, p place) (mounts []runner.Mount) {
 }
 
 func (f *Family) hostsPath(job *Job) string { return filepath.Join(f.home(job), "hosts") }
-
-// writeHosts adds the job's instances to the names that this machine knows.
-func (f *Family) writeHosts(job *Job) error {
-	text, err := os.ReadFile("/etc/hosts")
-	if err != nil || len(text) == 0 {
-		text = []byte("127.0.0.1 localhost\n::1 localhost\n")
-	}
-	if err := os.MkdirAll(f.home(job), 0o700); err != nil {
-		return err
-	}
-	var b strings.Builder
-	for _, i := range job.instances() {
-		fmt.Fprintf(&b, "%s %s\n", i.address(job), i.host())
-	}
-	b.Write(text)
-	return os.WriteFile(f.hostsPath(job), []byte(b.String()), 0o644)
-}
 
 // freePort finds a port for the instances of a job to meet at. Jobs share the
 // machine's ports, and libraries have one favourite for all of them.
