@@ -1,8 +1,10 @@
 package sagemaker
 
 import (
+	"io"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // LastLines returns the end of a log, most bytes at the most, from the start
@@ -24,6 +26,29 @@ func LastLines(path string, most int64) string {
 		text = rest
 	}
 	return strings.TrimSpace(text)
+}
+
+// ReadOwn reads the start, most bytes, of a file that a job wrote below dir; it
+// may as well be a link to somewhere else, or a pipe. Empty where there is none.
+func ReadOwn(dir, name string, most int64) string {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return ""
+	}
+	defer root.Close()
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	text, err := io.ReadAll(io.LimitReader(file, most))
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(string(text), "")
 }
 
 // Cut shortens a FailureReason to what the API may carry.

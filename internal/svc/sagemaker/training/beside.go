@@ -180,4 +180,4 @@ func (f *Family) restoreCheckpoints(ctx context.Context, caller *awsapi.Caller, 
 }
 
 // checkpointsLost are the words for checkpoints that could not be saved.
-func checkpointsLost(err error) string { return reason("Checkpoint upload failed", err) }
+func checkpointsLost(err error) string { return channel.Reason("Checkpoint upload failed", err) }

@@ -2,7 +2,6 @@ package training
 
 import (
 	"fmt"
-	"hash/fnv"
 	"path/filepath"
 
 	"github.com/musher/musher/internal/svc/sagemaker"
@@ -42,17 +41,10 @@ func (j *Job) groups() []*sagemaker.InstanceGroup {
 	}}
 }
 
-// host is the instance's name, by which logs and configuration know it.
-func (i instance) host() string { return fmt.Sprintf("algo-%d", i.Number) }
+func (i instance) host() string { return sagemaker.Host(i.Number) }
 
-// address is where the instance is on this machine: each has a loopback
-// address, and those of two jobs differ, so that their ports may be the same.
-func (i instance) address(job *Job) string {
-	h := fnv.New32a()
-	h.Write([]byte(job.ARN))
-	sum := h.Sum32()
-	return fmt.Sprintf("127.%d.%d.%d", 16+sum%200, (sum>>8)%256, 1+i.Number)
-}
+// address is where the instance is on this machine.
+func (i instance) address(job *Job) string { return sagemaker.Loopback(job.ARN, i.Number) }
 
 func workID(job *Job, i instance) string {
 	return fmt.Sprintf("training.%s.%d.%d", job.Request.TrainingJobName, job.Attempt, i.Number)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/musher/musher/internal/artifact"
 	"github.com/musher/musher/internal/awsapi"
@@ -23,7 +22,7 @@ const maxFailure = 1024
 // blame says why a process failed: in its own words where it left some, else
 // by how it ended and what it printed last.
 func (f *Family) blame(job *Job, i instance, st runner.Status) string {
-	if text := readOwn(f.folder(job, i), "output/failure", maxFailure); text != "" {
+	if text := sagemaker.ReadOwn(f.folder(job, i), "output/failure", maxFailure); text != "" {
 		return "AlgorithmError: " + text
 	}
 	how := fmt.Sprintf("exit code %d", st.ExitCode)
@@ -40,29 +39,6 @@ func (f *Family) blame(job *Job, i instance, st runner.Status) string {
 		how += ", last output: " + last
 	}
 	return "AlgorithmError: the training process failed: " + how
-}
-
-// readOwn reads the start of a file that a job wrote, which may as well be a
-// link to somewhere else, or a pipe.
-func readOwn(dir, name string, most int64) string {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return ""
-	}
-	defer root.Close()
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	text, err := io.ReadAll(io.LimitReader(file, most))
-	if err != nil {
-		return ""
-	}
-	return strings.ToValidUTF8(string(text), "")
 }
 
 // upload puts the model, and what the job left in output/data, under the job's

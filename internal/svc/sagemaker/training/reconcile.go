@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/musher/musher/internal/awsapi"
@@ -90,7 +89,7 @@ func (f *Family) prepare(ctx context.Context, job *Job) error {
 		return ctx.Err() // the server ends; the next one continues
 	}
 	f.kill(ctx, job)
-	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("The job cannot start", err)) })
+	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, channel.Reason("The job cannot start", err)) })
 }
 
 // interrupt cancels the preparation of a job, if one is under way.
@@ -143,7 +142,10 @@ func (f *Family) launch(ctx context.Context, job *Job) error {
 	if err := f.claim(ctx, job); err != nil {
 		return err
 	}
-	if err := f.writeHosts(job); err != nil {
+	if err := os.MkdirAll(f.home(job), 0o700); err != nil {
+		return err
+	}
+	if err := sagemaker.WriteHosts(f.hostsPath(job), job.ARN, len(job.instances())); err != nil {
 		return err
 	}
 	for _, i := range missing {
@@ -367,7 +369,7 @@ func (f *Family) runOut(ctx context.Context, job *Job, secondary, message string
 // conclude decides what becomes of a job all of whose processes have ended.
 func (f *Family) conclude(ctx context.Context, job *Job, g *gang) error {
 	if fault := f.feedFault(job); fault != nil {
-		return f.failOver(ctx, job, reason("The data could not be fed to the job", fault))
+		return f.failOver(ctx, job, channel.Reason("The data could not be fed to the job", fault))
 	}
 	if err := f.dismiss(ctx, job); err != nil {
 		return f.failOver(ctx, job, checkpointsLost(err))
@@ -476,7 +478,7 @@ func (f *Family) finish(ctx context.Context, job *Job, status, secondary, messag
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, reason("Artifact upload failed", err)) })
+		return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, channel.Reason("Artifact upload failed", err)) })
 	}
 	return f.end(ctx, job, func(now time.Time, j *Job) {
 		j.halt(now)
@@ -555,21 +557,6 @@ func (f *Family) update(ctx context.Context, job *Job, change func(now time.Time
 		}
 		return err
 	})
-}
-
-// reason puts an error into the words of a FailureReason: whose fault it was,
-// then what happened.
-func reason(what string, err error) string {
-	var api *awsapi.Error
-	switch {
-	case errors.As(err, &api) && api.Status < 500:
-		return fmt.Sprintf("ClientError: %s: %v", what, err)
-	case errors.Is(err, channel.ErrNoObjects), errors.Is(err, channel.ErrNotAFile), errors.Is(err, channel.ErrBadInput):
-		return fmt.Sprintf("ClientError: %s: %v", what, err)
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Sprintf("InternalServerError: %s: the disk of this machine is full: %v", what, err)
-	}
-	return fmt.Sprintf("InternalServerError: %s: %v", what, err)
 }
 
 func seconds(n *int64) time.Duration {
