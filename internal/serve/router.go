@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type Request struct {
 	Accept           string
 	CustomAttributes string
 	Body             []byte
+
+	Timeout   time.Duration // 0: the router's
+	MaxAnswer int64         // bytes; 0: the router's
 }
 
 // Response is what a model answered. Status 200 is success; anything else is
@@ -172,7 +176,7 @@ func (r *Router) Invoke(ctx context.Context, endpoint string, req *Request) (*Re
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(req.Timeout, r.opts.Timeout))
 	defer cancel()
 	none := &Response{Variant: v.Name}
 	tried := map[string]bool{}
@@ -261,11 +265,12 @@ func (r *Router) send(ctx context.Context, in Instance, req *Request) (*Response
 	if res.Header.Get(notReady) != "" {
 		return nil, ErrNotReady
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, r.opts.MaxAnswer+1))
+	most := cmp.Or(req.MaxAnswer, r.opts.MaxAnswer)
+	body, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, classify(ctx, err)
-	case int64(len(body)) > r.opts.MaxAnswer:
+	case int64(len(body)) > most:
 		return nil, ErrTooLarge
 	}
 	return &Response{

@@ -103,9 +103,9 @@ func (f *Family) deployment(ctx context.Context, tx *state.Tx, config string, ge
 		if err != nil {
 			return nil, err
 		}
-		isolated := sagemaker.Or(m.Request.EnableNetworkIsolation, false) || sagemaker.Or(c.Request.EnableNetworkIsolation, false)
-		if isolated && !f.Runner.Abilities().Isolate {
-			return nil, sagemaker.Invalid("Model %q asks for network isolation, which cannot be enforced on this machine: set EnableNetworkIsolation to false.", *v.ModelName)
+		isolated, err := f.isolated(m, sagemaker.Or(c.Request.EnableNetworkIsolation, false))
+		if err != nil {
+			return nil, err
 		}
 		d.Variants = append(d.Variants, Variant{
 			Spec: *v, Model: m.Request, Desired: int(*v.InitialInstanceCount), Weight: sagemaker.Or(v.InitialVariantWeight, 1),
@@ -113,6 +113,16 @@ func (f *Family) deployment(ctx context.Context, tx *state.Tx, config string, ge
 		})
 	}
 	return d, nil
+}
+
+// isolated tells whether a model's instances reach no network: where it, or
+// what it is part of, asks for that.
+func (f *Family) isolated(m *Model, asked bool) (bool, error) {
+	asked = asked || sagemaker.Or(m.Request.EnableNetworkIsolation, false)
+	if asked && !f.Runner.Abilities().Isolate {
+		return false, sagemaker.Invalid("Model %q asks for network isolation, which cannot be enforced on this machine: set EnableNetworkIsolation to false.", m.Request.ModelName)
+	}
+	return asked, nil
 }
 
 func (f *Family) updateEndpoint(ctx context.Context, in *sagemaker.UpdateEndpointInput) (*sagemaker.UpdateEndpointOutput, error) {
@@ -236,6 +246,9 @@ func (f *Family) listEndpoints(ctx context.Context, in *sagemaker.ListEndpointsI
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
 	rows, next, err := list(ctx, f.db, f.endpoints, listing, func(e *Endpoint) sagemaker.Entry {
+		if isLease(e.Name) {
+			return sagemaker.Entry{}
+		}
 		return sagemaker.Entry{Name: e.Name, Status: e.Status, Created: e.Created, Modified: e.Modified}
 	})
 	out := &sagemaker.ListEndpointsOutput{NextToken: next, Endpoints: []*sagemaker.EndpointSummary{}}

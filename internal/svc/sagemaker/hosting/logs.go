@@ -12,8 +12,14 @@ import (
 	"strings"
 )
 
-// logGroup is the log group of an endpoint; its streams are its instances.
-func logGroup(endpoint string) string { return "/aws/sagemaker/Endpoints/" + endpoint }
+// logGroup is the log group of an endpoint; its streams are its instances. Those
+// of all transform jobs share one, where the job's name begins a stream's.
+func logGroup(endpoint string) string {
+	if isLease(endpoint) {
+		return "/aws/sagemaker/TransformJobs"
+	}
+	return "/aws/sagemaker/Endpoints/" + endpoint
+}
 
 // streamFile, in an instance's folder, holds the name of its log stream. The
 // name is new for each instance, as in the cloud: an endpoint that is made anew

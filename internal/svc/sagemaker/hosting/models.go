@@ -139,15 +139,16 @@ func (f *Family) listModels(ctx context.Context, in *sagemaker.ListModelsInput) 
 	return out, err
 }
 
-// list reads a page of a table.
+// list reads a page of a table, of the rows that have a name to be listed by.
 func list[T any](ctx context.Context, db *state.DB, table state.Table[T], l sagemaker.Listing, entry func(*T) sagemaker.Entry) (rows []*T, next *string, err error) {
 	all := map[string]*T{}
 	var entries []sagemaker.Entry
 	err = db.View(ctx, func(tx *state.Tx) error {
 		return table.Scan(tx, state.Range{}, func(_ string, row *T) (bool, error) {
-			e := entry(row)
-			all[e.Name] = row
-			entries = append(entries, e)
+			if e := entry(row); e.Name != "" {
+				all[e.Name] = row
+				entries = append(entries, e)
+			}
 			return true, nil
 		})
 	})
