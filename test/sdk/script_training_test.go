@@ -958,3 +958,31 @@ time.sleep(3600)
 		})
 	}
 }
+
+// TestNetworkIsolation: an isolated script reaches nobody, not even this
+// server, and still has its data and its model.
+func TestNetworkIsolation(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	in := scriptJob(t, lab, "alone", `
+import os, socket, urllib.parse
+to = urllib.parse.urlsplit(os.environ["AWS_ENDPOINT_URL"])
+try:
+    socket.create_connection((to.hostname, to.port), timeout=5)
+    found = "somebody"
+except OSError:
+    found = "nobody"
+with socket.create_server((os.environ["SM_CURRENT_HOST"], 0)):
+    open("/opt/ml/model/found", "w").write(found)
+`, nil)
+	in.EnableNetworkIsolation = aws.Bool(true)
+	if _, err := srv.SageMaker().CreateTrainingJob(t.Context(), in); err != nil {
+		wantError(t, err, "ValidationException", "EnableNetworkIsolation")
+		t.Skipf("this machine cannot isolate: %v", err)
+	}
+	job := lab.AwaitTraining(t, "alone")
+	wantCompleted(t, job)
+	if model := untar(t, lab.Object(t, "out/alone/output/model.tar.gz")); model["found"] != "nobody" {
+		t.Errorf("the script found %q", model["found"])
+	}
+}

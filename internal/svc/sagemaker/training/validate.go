@@ -155,9 +155,10 @@ func validateChannels(in *sagemaker.CreateTrainingJobInput, kind runtimes.Kind) 
 	return nil
 }
 
-// network is what of it the job's processes may reach.
-func (j *Job) network() runner.Network {
-	if sagemaker.Or(j.Request.EnableNetworkIsolation, false) && !j.builtin() {
+// network is what of it the job's processes may reach. The built-in algorithm
+// calls nobody, so it is no loss where that cannot be enforced.
+func (f *Family) network(job *Job) runner.Network {
+	if sagemaker.Or(job.Request.EnableNetworkIsolation, false) && f.Runner.Abilities().Isolate {
 		return runner.NoNetwork
 	}
 	return ""

@@ -215,7 +215,7 @@ func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime, provided sagema
 	return runner.Spec{
 		ID:      workID(job, i),
 		Labels:  map[string]string{"kind": "training", "job": job.Request.TrainingJobName, "host": i.host()},
-		Command: cmd.Argv, Env: env, Dir: p.dir, Image: rt.Image, Network: job.network(),
+		Command: cmd.Argv, Env: env, Dir: p.dir, Image: rt.Image, Network: f.network(job),
 		Mounts:  slices.Concat(cmd.Mounts, f.ownMounts(job, p), f.inputMounts(job, i)),
 		LogPath: f.logPath(job, i),
 	}, nil
@@ -238,7 +238,10 @@ func (f *Family) command(job *Job, p place, rt runtimes.Runtime, provided sagema
 	case rt.Kind == runtimes.Container:
 		return toolkit.Command{Argv: append([]string{"train"}, argv...), Env: rt.Env, Mounts: rt.Mounts}, nil
 	}
-	cmd, err := f.Toolkit(rt, p.base)
+	if len(asked.ContainerEntrypoint) == 0 {
+		argv = nil
+	}
+	cmd, err := f.Toolkit(rt, p.base, argv)
 	cmd.Mounts = slices.Concat(cmd.Mounts, f.Packages.Mounts)
 	return cmd, err
 }
