@@ -233,7 +233,7 @@ func (f *Family) command(job *Job, p place, rt runtimes.Runtime, provided sagema
 			Argv: append(slices.Clone(f.Algorithm.Command), p.dir), Env: env,
 			Mounts: slices.Concat(f.Algorithm.Mounts, provided.Mounts),
 		}, nil
-	case len(asked.ContainerEntrypoint) > 0:
+	case rt.Kind == runtimes.Container && len(asked.ContainerEntrypoint) > 0:
 		return toolkit.Command{Argv: argv, Env: rt.Env, Mounts: rt.Mounts}, nil
 	case rt.Kind == runtimes.Container:
 		return toolkit.Command{Argv: append([]string{"train"}, argv...), Env: rt.Env, Mounts: rt.Mounts}, nil
