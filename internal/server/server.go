@@ -30,6 +30,7 @@ import (
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
 	"github.com/musher/musher/internal/svc/sagemaker/hosting"
 	"github.com/musher/musher/internal/svc/sagemaker/training"
+	"github.com/musher/musher/internal/svc/sagemaker/transform"
 	"github.com/musher/musher/internal/svc/sagemaker/tuning"
 	"github.com/musher/musher/internal/svc/smruntime"
 	"github.com/musher/musher/internal/svc/spot"
@@ -54,15 +55,16 @@ type Server struct {
 	gateway *awsapi.Gateway
 	metrics *metrics
 
-	roles    *roles
-	buckets  *s3.Service
-	logs     *logs.Service
-	measured *cloudwatch.Service
-	training *training.Family
-	tuning   *tuning.Family
-	hosting  *hosting.Family
-	invoked  *smruntime.Service
-	spot     *spot.Service
+	roles     *roles
+	buckets   *s3.Service
+	logs      *logs.Service
+	measured  *cloudwatch.Service
+	training  *training.Family
+	tuning    *tuning.Family
+	hosting   *hosting.Family
+	transform *transform.Family
+	invoked   *smruntime.Service
+	spot      *spot.Service
 
 	wired atomic.Bool // the families exist
 
@@ -253,6 +255,10 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 		},
 		Toolkit: s.toolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
 	}, api)
+	s.transform = transform.New(transform.Deps{
+		DB: s.db, Roles: s.roles, Objects: objects, Finder: stage, Instances: host, Router: router,
+		Logs: s.logs, Tags: tags, Log: s.opts.Log, Dir: s.path("transforms"),
+	}, api)
 	s.training, s.tuning, s.hosting = trainer, tuner, host
 	s.wired.Store(true)
 	return api, nil
@@ -297,7 +303,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.invoked.Run, s.logs.Run, s.spot.Run, s.janitor} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.transform.Run, s.invoked.Run, s.logs.Run, s.spot.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error { return s.front.Serve(s.listener) })
