@@ -9,6 +9,7 @@
 //	DATA/blobs/        bytes of objects
 //	DATA/runner/       what the process runner knows of its work
 //	DATA/jobs/NAME/    a training job: the folders of its instances and their logs
+//	DATA/processing/NAME/  a processing job, likewise
 //	DATA/staging/      data of channels, shared by jobs
 //	DATA/runtimes.json interpreters that the user added as runtimes
 //	DATA/models/       unpacked models, shared by instances

@@ -29,6 +29,7 @@ import (
 	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
 	"github.com/musher/musher/internal/svc/sagemaker/hosting"
+	"github.com/musher/musher/internal/svc/sagemaker/processing"
 	"github.com/musher/musher/internal/svc/sagemaker/training"
 	"github.com/musher/musher/internal/svc/sagemaker/transform"
 	"github.com/musher/musher/internal/svc/sagemaker/tuning"
@@ -55,16 +56,17 @@ type Server struct {
 	gateway *awsapi.Gateway
 	metrics *metrics
 
-	roles     *roles
-	buckets   *s3.Service
-	logs      *logs.Service
-	measured  *cloudwatch.Service
-	training  *training.Family
-	tuning    *tuning.Family
-	hosting   *hosting.Family
-	transform *transform.Family
-	invoked   *smruntime.Service
-	spot      *spot.Service
+	roles      *roles
+	buckets    *s3.Service
+	logs       *logs.Service
+	measured   *cloudwatch.Service
+	training   *training.Family
+	tuning     *tuning.Family
+	hosting    *hosting.Family
+	transform  *transform.Family
+	processing *processing.Family
+	invoked    *smruntime.Service
+	spot       *spot.Service
 
 	wired atomic.Bool // the families exist
 
@@ -167,6 +169,8 @@ func (s *Server) changed(id string) {
 		s.training.Poke(parts[1])
 	case parts[0] == "endpoint" && s.wired.Load():
 		s.hosting.Poke(parts[1])
+	case parts[0] == "processing" && s.wired.Load():
+		s.processing.Poke(parts[1])
 	}
 }
 
@@ -255,6 +259,12 @@ func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) 
 		},
 		Toolkit: s.toolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
 	}, api)
+	s.processing = processing.New(processing.Deps{
+		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: stage,
+		Runner: s.runner, Logs: s.logs, Tags: tags, Log: s.opts.Log,
+		Dir: s.path("processing"), Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
+		Toolkit: s.trainingToolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
+	}, api)
 	s.transform = transform.New(transform.Deps{
 		DB: s.db, Roles: s.roles, Objects: objects, Finder: stage, Instances: host, Router: router,
 		Logs: s.logs, Tags: tags, Log: s.opts.Log, Dir: s.path("transforms"),
@@ -303,7 +313,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	work, ctx := errgroup.WithContext(ctx)
-	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.transform.Run, s.invoked.Run, s.logs.Run, s.spot.Run, s.janitor} {
+	for _, run := range []func(context.Context) error{s.training.Run, s.tuning.Run, s.hosting.Run, s.transform.Run, s.processing.Run, s.invoked.Run, s.logs.Run, s.spot.Run, s.janitor} {
 		work.Go(func() error { return run(ctx) })
 	}
 	work.Go(func() error { return s.front.Serve(s.listener) })

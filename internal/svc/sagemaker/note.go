@@ -3,6 +3,7 @@ package sagemaker
 import (
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // Noted remembers what was said once and need not be said again.
@@ -30,4 +31,20 @@ func Or[T any](p *T, def T) T {
 		return def
 	}
 	return *p
+}
+
+// NotEmpty is s for an answer, and nil where there is nothing to tell.
+func NotEmpty(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// NotZero is t for an answer, and nil where there is nothing to tell.
+func NotZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
