@@ -49,6 +49,29 @@ func TestNotebookOfSDK2(t *testing.T) {
 	}
 }
 
+// TestNotebookOfSDK3 does the same in the SageMaker Python SDK 3.
+func TestNotebookOfSDK3(t *testing.T) {
+	lab := newLab(t, "MUSHER_SDK3", ".venv-sdk3")
+	n := lab.execute(t, "train_and_deploy_v3.ipynb")
+	for tag, want := range map[string]string{
+		"trials":  `Completed \{'learning_rate': '[\d.e-]+', 'batch_size': '\d+'\}`,
+		"log":     `Testing Accuracy: 0\.\d+`,
+		"metrics": `(?s)Completed s3://\S+/model\.tar\.gz.*'Test Accuracy': 0\.\d+`,
+		"deploy":  `dogs-v3 InService`,
+		"predict": `shape \(1, 10\) right \d+ of 10`,
+		"url":     `best guess \d{3}\.\w+`,
+		"gone":    `\[\]`,
+	} {
+		if got := n.printed(t, tag); !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("the cell %q printed %q, want %s", tag, got, want)
+		}
+	}
+	lab.checkAccuracy(t, n)
+	if t.Failed() {
+		t.Log(n.transcript())
+	}
+}
+
 // lab is a server, somebody with an execution role, and a folder to work in.
 type lab struct {
 	srv    *musher.Server
@@ -143,7 +166,10 @@ func (l *lab) session(t *testing.T) musher.Access {
 	ctx, name := context.Background(), "AmazonSageMaker-ExecutionRole-dogs"
 	trust := fmt.Sprintf(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
 		"Principal": {"Service": "sagemaker.amazonaws.com", "AWS": "arn:aws:iam::%s:root"}}}`, musher.Account)
-	role, err := l.srv.IAM().CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
+	role, err := l.srv.IAM().CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName: &name, AssumeRolePolicyDocument: &trust,
+		Path: aws.String("/service-role/"), // as the cloud's console makes them, and as the SDK expects
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
