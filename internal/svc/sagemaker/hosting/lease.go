@@ -13,7 +13,7 @@ import (
 
 // leaseMark begins the name of a lease: the endpoint of one job. No endpoint of
 // the API can have such a name, so no operation finds a lease.
-const leaseMark = "transform@"
+const leaseMark = "transform_"
 
 func isLease(endpoint string) bool { return strings.HasPrefix(endpoint, leaseMark) }
 

@@ -104,13 +104,13 @@ func (r *run) all(ctx context.Context, width int) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(width)
 	for _, key := range keys {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
-		group.Go(func() error { return r.one(ctx, key, rows[key]) })
+		group.Go(func() error { return r.one(working, key, rows[key]) })
 	}
 	if err := group.Wait(); err != nil {
 		return err

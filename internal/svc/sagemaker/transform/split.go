@@ -42,7 +42,7 @@ func (s *splitter) next() (records [][]byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(records) > 0 && (s.one || size+1+len(record) > s.limit) {
+		if len(records) > 0 && (s.one || size+len(record) > s.limit) {
 			s.held = record
 			return records, nil
 		}
