@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,24 +17,6 @@ import (
 
 // sharedDevices are what every CUDA program opens besides its own GPUs.
 var sharedDevices = []string{"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"}
-
-// machineGPUs gives the indices of the GPUs of this machine.
-func machineGPUs() []string {
-	nodes, _ := filepath.Glob("/dev/nvidia[0-9]*") // the pattern is well formed
-	for i, n := range nodes {
-		nodes[i] = strings.TrimPrefix(n, "/dev/nvidia")
-	}
-	return nodes
-}
-
-// pickGPUs takes n GPUs that nobody uses, or says why it can't.
-func pickGPUs(n int, all []string, used map[string]bool) ([]string, error) {
-	free := slices.DeleteFunc(slices.Clone(all), func(g string) bool { return used[g] })
-	if n > len(free) {
-		return nil, fmt.Errorf("needs %d GPUs: this machine has %d, of which %d are free", n, len(all), len(free))
-	}
-	return free[:n], nil
-}
 
 // machineCPUs gives the CPUs that this process may use.
 func machineCPUs() ([]int, error) {

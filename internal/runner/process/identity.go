@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/musher/musher/internal/runner/record"
 )
 
 // identity names one process for ever: process ids are used again, but not
@@ -36,13 +38,8 @@ func self() (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	boot, err := bootID()
+	boot, err := record.BootID()
 	return identity{PID: pid, Start: st.start, BootID: boot}, err
-}
-
-func bootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b)), err
 }
 
 // stat is what we need of /proc/<pid>/stat.

@@ -3,14 +3,12 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -160,7 +158,7 @@ func TestMachineRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, v := range test.records {
-				if err := it.folder.write(name, v, false); err != nil {
+				if err := it.folder.Write(name, v, false); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -256,31 +254,6 @@ func TestDescendants(t *testing.T) {
 	}
 }
 
-func TestPickGPUs(t *testing.T) {
-	tests := []struct {
-		n          int
-		all, used  string
-		want, fail string
-	}{
-		{0, "", "", "", ""},
-		{1, "0 1", "", "0", ""},
-		{1, "0 1", "0", "1", ""},
-		{2, "0 1 2", "1", "0 2", ""},
-		{2, "0 1", "1", "", "needs 2 GPUs: this machine has 2, of which 1 are free"},
-		{1, "", "", "", "needs 1 GPUs: this machine has 0, of which 0 are free"},
-	}
-	for _, test := range tests {
-		used := map[string]bool{}
-		for _, g := range strings.Fields(test.used) {
-			used[g] = true
-		}
-		got, err := pickGPUs(test.n, strings.Fields(test.all), used)
-		if strings.Join(got, " ") != test.want || (err == nil) != (test.fail == "") || err != nil && err.Error() != test.fail {
-			t.Errorf("%+v: %v, %v", test, got, err)
-		}
-	}
-}
-
 func TestPickCPUs(t *testing.T) {
 	tests := []struct {
 		cores float64
@@ -299,47 +272,5 @@ func TestPickCPUs(t *testing.T) {
 		if got := pickCPUs(test.cores, test.all, test.load); !slices.Equal(got, test.want) {
 			t.Errorf("%+v: got %v", test, got)
 		}
-	}
-}
-
-// A log that can't be written must not stop the work, and says what is missing.
-func TestLogOnAFullDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	defer full.Close()
-	w := &logWriter{file: full, left: 1000}
-	if n, err := w.Write([]byte("lost")); n != 4 || err != nil {
-		t.Errorf("write: %d, %v", n, err)
-	}
-	path := filepath.Join(t.TempDir(), "log")
-	later, err := openLog(path, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.file = later.file
-	if _, err := w.Write([]byte("kept\n")); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(path); err != nil || string(b) != "\n[4 bytes of the log could not be written]\nkept\n" {
-		t.Errorf("log %q, %v", b, err)
-	}
-}
-
-func TestLogLimitIsExact(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	w, err := openLog(path, 10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []string{"12345", "67890", "x", "y"} {
-		if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
-			t.Errorf("write %q: %d, %v", s, n, err)
-		}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil || !bytes.HasPrefix(b, []byte("1234567890\n[")) || bytes.Count(b, []byte("[")) != 1 {
-		t.Errorf("log %q, %v", b, err)
 	}
 }

@@ -62,12 +62,12 @@ func (it *item) refresh() (changed bool, err error) {
 // readStatus works out the status from the records. The caller holds it.mu.
 func (it *item) readStatus() (runner.Status, error) {
 	var s runner.Status
-	if ended, err := it.folder.read(statusFile, &s); err != nil || ended {
+	if ended, err := it.folder.Read(statusFile, &s); err != nil || ended {
 		return s, err
 	}
 	var run running
-	runs, err := it.folder.read(runningFile, &run)
-	s = runner.Status{ID: it.id, Labels: it.launch.Spec.Labels, Phase: runner.Starting, StopAsked: it.folder.has(stopFile)}
+	runs, err := it.folder.Read(runningFile, &run)
+	s = runner.Status{ID: it.id, Labels: it.launch.Spec.Labels, Phase: runner.Starting, StopAsked: it.folder.Has(stopFile)}
 	if runs {
 		s.Phase, s.PID, s.StartedAt = runner.Running, run.PID, run.StartedAt
 		it.bare = !run.Landlock
@@ -91,14 +91,14 @@ func (it *item) stop(grace time.Duration) error {
 	}
 	order := stopOrder{Deadline: time.Now().Add(max(0, grace))}
 	var before stopOrder
-	asked, err := it.folder.read(stopFile, &before)
+	asked, err := it.folder.Read(stopFile, &before)
 	if err != nil {
 		return err
 	}
 	if asked && !order.Deadline.Before(before.Deadline) {
 		return nil
 	}
-	if err := it.folder.write(stopFile, order, false); err != nil {
+	if err := it.folder.Write(stopFile, order, false); err != nil {
 		return err
 	}
 	it.status.StopAsked = true
@@ -108,7 +108,7 @@ func (it *item) stop(grace time.Duration) error {
 // tell makes the supervisor look at the records. The caller holds it.mu.
 func (it *item) tell() error {
 	var id identity
-	if known, err := it.folder.read(supervisorFile, &id); err != nil || !known {
+	if known, err := it.folder.Read(supervisorFile, &id); err != nil || !known {
 		return err
 	}
 	p, alive, err := find(id)
@@ -144,7 +144,7 @@ func (it *item) waitGone(ctx context.Context) error {
 		return err
 	}
 	var id identity
-	if known, err := it.folder.read(supervisorFile, &id); err != nil || !known {
+	if known, err := it.folder.Read(supervisorFile, &id); err != nil || !known {
 		return err
 	}
 	p, alive, err := find(id)
@@ -188,7 +188,7 @@ func (it *item) letGo() {
 // crashText gives what a supervisor said before it failed.
 func (it *item) crashText() string {
 	const enough = 2000
-	b, err := os.ReadFile(it.folder.path(crashFile))
+	b, err := os.ReadFile(it.folder.Path(crashFile))
 	if errors.Is(err, fs.ErrNotExist) || err != nil {
 		return ""
 	}

@@ -21,7 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/musher/musher/internal/runner"
+	"github.com/musher/musher/internal/runner/gpu"
 	"github.com/musher/musher/internal/runner/process/sandbox"
+	"github.com/musher/musher/internal/runner/record"
 )
 
 // lockPatience is how long New waits for the last server's lock: a child that
@@ -78,7 +80,7 @@ func open(dir string, o Options) (*Runner, error) {
 	if err := os.MkdirAll(filepath.Join(dir, workFolder), 0o700); err != nil {
 		return nil, err
 	}
-	boot, err := bootID()
+	boot, err := record.BootID()
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func open(dir string, o Options) (*Runner, error) {
 		return nil, err
 	}
 	r := &Runner{
-		dir: dir, options: o, boot: boot, gpus: machineGPUs(), cpus: cpus, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		dir: dir, options: o, boot: boot, gpus: gpu.All(), cpus: cpus, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		items: map[string]*item{}, accepting: map[string]chan struct{}{}, isolations: isolations(o.NoNamespaces),
 	}
 	if r.isolations[0] == isolationRoot {
@@ -133,7 +135,7 @@ func (r *Runner) adopt() error {
 			continue
 		}
 		it := newItem(e.Name(), f)
-		if known, err := f.read(launchFile, &it.launch); err != nil || !known {
+		if known, err := f.Read(launchFile, &it.launch); err != nil || !known {
 			return fmt.Errorf("adopt %s: %w", e.Name(), cmp.Or(err, fs.ErrNotExist))
 		}
 		if err := r.add(it); err != nil {
@@ -199,7 +201,7 @@ func (r *Runner) StopAll(ctx context.Context, grace time.Duration) error {
 // Start implements runner.Runner. Mistakes in the spec are errors; whatever
 // else keeps the command from running shows as Exited.
 func (r *Runner) Start(ctx context.Context, spec runner.Spec) error {
-	if err := checkSpec(spec); err != nil {
+	if err := record.CheckSpec(spec); err != nil {
 		return fmt.Errorf("start work: %w", err)
 	}
 	release, known, err := r.claim(ctx, spec.ID)
@@ -260,7 +262,7 @@ func (r *Runner) record(spec runner.Spec) (*item, error) {
 		OrphanGrace: r.options.OrphanGrace, LogLimit: r.options.LogLimit,
 	}
 	usedGPUs, usedCPUs := r.used()
-	gpus, refused := pickGPUs(spec.GPUs, r.gpus, usedGPUs)
+	gpus, refused := gpu.Pick(spec.GPUs, r.gpus, usedGPUs)
 	l.GPUs, l.CPUs = gpus, pickCPUs(spec.CPU, r.cpus, usedCPUs)
 	temp, err := os.MkdirTemp(r.work(), tempPrefix)
 	if err != nil {
@@ -274,7 +276,7 @@ func (r *Runner) record(spec runner.Spec) (*item, error) {
 	if err := os.Rename(temp, final); err != nil {
 		return nil, err
 	}
-	if err := syncFolder(r.work()); err != nil {
+	if err := record.SyncFolder(r.work()); err != nil {
 		return nil, err
 	}
 	it := newItem(spec.ID, folder(final))
@@ -285,7 +287,7 @@ func (r *Runner) record(spec runner.Spec) (*item, error) {
 // fillFolder writes the records that new work begins with. Work that can't be
 // done here has its end among them.
 func fillFolder(f folder, l launch, refused error) error {
-	if err := os.Mkdir(f.path(scratchFolder), 0o700); err != nil {
+	if err := os.Mkdir(f.Path(scratchFolder), 0o700); err != nil {
 		return err
 	}
 	if refused != nil {
@@ -293,11 +295,11 @@ func fillFolder(f folder, l launch, refused error) error {
 			ID: l.Spec.ID, Labels: l.Spec.Labels, Phase: runner.Exited, ExitCode: 126,
 			ExitedAt: l.AcceptedAt, Reason: "cannot start: " + refused.Error(),
 		}
-		if err := f.write(statusFile, status, true); err != nil {
+		if err := f.Write(statusFile, status, true); err != nil {
 			return err
 		}
 	}
-	return f.write(launchFile, l, true)
+	return f.Write(launchFile, l, true)
 }
 
 // used tells which GPUs are taken, and how much work is bound to each CPU.
@@ -375,7 +377,7 @@ func (r *Runner) forget(it *item) error {
 	if err := os.Rename(string(it.folder), gone); err != nil {
 		return err
 	}
-	if err := syncFolder(r.work()); err != nil {
+	if err := record.SyncFolder(r.work()); err != nil {
 		return err
 	}
 	return os.RemoveAll(gone)
@@ -387,7 +389,7 @@ func (r *Runner) Logs(ctx context.Context, id string, follow bool) (io.ReadClose
 	if err != nil {
 		return nil, err
 	}
-	return newLogReader(ctx, it, follow), nil
+	return record.ReadLog(ctx, logPath(it.folder, it.launch), it.state, follow), nil
 }
 
 func (r *Runner) item(id string) (*item, error) {

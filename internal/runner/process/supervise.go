@@ -18,6 +18,7 @@ import (
 
 	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/runner/process/sandbox"
+	"github.com/musher/musher/internal/runner/record"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 // If another supervisor has the work, or had it, it does nothing.
 func Supervise(dir string) int {
 	f := folder(dir)
-	hold, err := lock(f.path(lockFile))
+	hold, err := lock(f.Path(lockFile))
 	if errors.Is(err, errLocked) {
 		return 0
 	}
@@ -44,7 +45,7 @@ func Supervise(dir string) int {
 		return 1
 	}
 	defer hold.Close()
-	if f.has(supervisorFile) || f.has(statusFile) {
+	if f.Has(supervisorFile) || f.Has(statusFile) {
 		return 0
 	}
 	if err := supervise(f); err != nil {
@@ -78,7 +79,7 @@ func supervise(f folder) error {
 	if err != nil {
 		return err
 	}
-	if err := f.write(supervisorFile, s.self, false); err != nil {
+	if err := f.Write(supervisorFile, s.self, false); err != nil {
 		return err
 	}
 	status, err := s.work()
@@ -89,8 +90,8 @@ func supervise(f folder) error {
 		status.Reason, status.ExitCode = "cannot start: "+reasonOf(err), exitCodeOf(err)
 	}
 	status.Phase, status.ExitedAt = runner.Exited, time.Now()
-	status.StopAsked = f.has(stopFile)
-	return f.write(statusFile, status, true)
+	status.StopAsked = f.Has(stopFile)
+	return f.Write(statusFile, status, true)
 }
 
 func newSupervisor(f folder) (*supervisor, error) {
@@ -105,7 +106,7 @@ func newSupervisor(f folder) (*supervisor, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
 	}
-	known, err := f.read(launchFile, &s.launch)
+	known, err := f.Read(launchFile, &s.launch)
 	if err != nil || !known {
 		return nil, cmp.Or(err, fs.ErrNotExist)
 	}
@@ -116,21 +117,21 @@ func newSupervisor(f folder) (*supervisor, error) {
 // refuse says that this isolation does not work here. As nothing was started,
 // the server may start another supervisor with a lesser one.
 func (s *supervisor) refuse(why error) error {
-	if err := s.folder.write(refusedFile, refusal{Isolation: s.jail, Error: why.Error()}, false); err != nil {
+	if err := s.folder.Write(refusedFile, refusal{Isolation: s.jail, Error: why.Error()}, false); err != nil {
 		return err
 	}
-	return os.Remove(s.folder.path(supervisorFile))
+	return os.Remove(s.folder.Path(supervisorFile))
 }
 
 // work starts the command, waits for its end and leaves nothing of it behind.
 // An error means that the command never ran.
 func (s *supervisor) work() (runner.Status, error) {
 	status := runner.Status{ID: s.launch.Spec.ID, Labels: s.launch.Spec.Labels}
-	log, err := openLog(s.folder.logPath(s.launch), s.launch.LogLimit)
+	log, err := record.OpenLog(logPath(s.folder, s.launch), s.launch.LogLimit)
 	if err != nil {
 		return status, fmt.Errorf("log: %w", err)
 	}
-	if s.folder.has(stopFile) {
+	if s.folder.Has(stopFile) {
 		status.Reason, status.ExitCode = "stopped before it started", 128+int(unix.SIGTERM)
 		return status, nil
 	}
@@ -156,7 +157,7 @@ func (s *supervisor) work() (runner.Status, error) {
 
 // start starts the command with its output going to log. The channel is closed
 // when the last of the output has been written.
-func (s *supervisor) start(log *logWriter) (<-chan struct{}, error) {
+func (s *supervisor) start(log *record.LogWriter) (<-chan struct{}, error) {
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -171,7 +172,7 @@ func (s *supervisor) start(log *logWriter) (<-chan struct{}, error) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		if err := log.copyFrom(out); err != nil {
+		if err := log.CopyFrom(out); err != nil {
 			fmt.Fprintln(os.Stderr, "supervise: log:", err)
 		}
 	}()
@@ -182,7 +183,7 @@ func (s *supervisor) sandbox(output *os.File) sandbox.Config {
 	spec := s.launch.Spec
 	c := sandbox.Config{
 		Command: spec.Command, Env: spec.Env, Dir: filepath.Clean(spec.Dir), Mounts: spec.Mounts,
-		System: s.launch.System, CPUs: s.launch.CPUs, Output: output, Scratch: s.folder.path(scratchFolder),
+		System: s.launch.System, CPUs: s.launch.CPUs, Output: output, Scratch: s.folder.Path(scratchFolder),
 		NoNetwork: spec.Network == runner.NoNetwork,
 	}
 	if s.jail != isolationNone {
@@ -200,7 +201,7 @@ func (s *supervisor) announce(status *runner.Status) error {
 	}
 	preferToKill(pid)
 	status.PID, status.StartedAt = pid, time.Now()
-	return s.folder.write(runningFile, running{PID: pid, StartedAt: status.StartedAt, Landlock: s.landlock}, false)
+	return s.folder.Write(runningFile, running{PID: pid, StartedAt: status.StartedAt, Landlock: s.landlock}, false)
 }
 
 // watch returns when the command has ended.
@@ -246,7 +247,7 @@ func (s *supervisor) handle(sig os.Signal) {
 // obey carries out what stop.json asks for.
 func (s *supervisor) obey() {
 	var order stopOrder
-	if asked, err := s.folder.read(stopFile, &order); err == nil && asked {
+	if asked, err := s.folder.Read(stopFile, &order); err == nil && asked {
 		s.stop(order.Deadline)
 	}
 }

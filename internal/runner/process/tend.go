@@ -31,12 +31,12 @@ func (r *Runner) tend(it *item) {
 		}
 		var err error
 		var id identity
-		known, err := it.folder.read(supervisorFile, &id)
+		known, err := it.folder.Read(supervisorFile, &id)
 		switch {
 		case err != nil:
 		case known:
 			err = r.attend(it, id)
-		case locked(it.folder.path(lockFile)):
+		case locked(it.folder.Path(lockFile)):
 			sleep(r, launchInterval)
 		case it.launch.BootID != r.boot:
 			err = r.bury(it, runner.Status{Phase: runner.Lost, Reason: "the machine restarted before the work was seen to start"})
@@ -79,7 +79,7 @@ func (r *Runner) attend(it *item, id identity) error {
 			return err
 		}
 	}
-	if it.folder.has(statusFile) || !it.folder.has(supervisorFile) {
+	if it.folder.Has(statusFile) || !it.folder.Has(supervisorFile) {
 		return nil // it ended well, or refused its isolation
 	}
 	killSession(id.PID)
@@ -98,7 +98,7 @@ func failed(code int, reason string) runner.Status {
 // bury records the end of work that no supervisor can record any more. Its
 // lock keeps a late supervisor from starting it.
 func (r *Runner) bury(it *item, s runner.Status) error {
-	hold, err := lock(it.folder.path(lockFile))
+	hold, err := lock(it.folder.Path(lockFile))
 	if errors.Is(err, errLocked) {
 		sleep(r, launchInterval)
 		return nil // look again: somebody is still at it
@@ -107,7 +107,7 @@ func (r *Runner) bury(it *item, s runner.Status) error {
 		return err
 	}
 	defer hold.Close()
-	if it.folder.has(statusFile) {
+	if it.folder.Has(statusFile) {
 		return nil
 	}
 	it.mu.Lock()
@@ -118,7 +118,7 @@ func (r *Runner) bury(it *item, s runner.Status) error {
 	}
 	s.ID, s.Labels, s.PID, s.StartedAt, s.StopAsked = it.id, known.Labels, known.PID, known.StartedAt, known.StopAsked
 	s.ExitedAt = time.Now()
-	return it.folder.write(statusFile, s, true)
+	return it.folder.Write(statusFile, s, true)
 }
 
 // launch starts a supervisor and waits for its end.
@@ -169,7 +169,7 @@ func (r *Runner) spawn(it *item) (*exec.Cmd, error) {
 }
 
 func (r *Runner) spawnWith(it *item, way isolation) (*exec.Cmd, error) {
-	crash, err := os.Create(it.folder.path(crashFile))
+	crash, err := os.Create(it.folder.Path(crashFile))
 	if err != nil {
 		return nil, err
 	}
@@ -203,12 +203,12 @@ func (r *Runner) giveUp(way isolation, why string) {
 // It reports false if none was refused: the supervisor failed otherwise.
 func (r *Runner) lowerIsolation(it *item) bool {
 	var no refusal
-	refused, err := it.folder.read(refusedFile, &no)
+	refused, err := it.folder.Read(refusedFile, &no)
 	if err != nil || !refused {
 		return false
 	}
 	r.giveUp(no.Isolation, no.Error)
-	if err := os.Remove(it.folder.path(refusedFile)); err != nil {
+	if err := os.Remove(it.folder.Path(refusedFile)); err != nil {
 		r.log.Error("cannot forget a refused isolation", "id", it.id, "error", fmt.Errorf("remove: %w", err))
 		return false
 	}

@@ -1,6 +1,4 @@
-//go:build linux
-
-package process
+package record
 
 import (
 	"context"
@@ -15,20 +13,27 @@ import (
 // followInterval is how often a follower looks for more.
 const followInterval = 50 * time.Millisecond
 
-// logReader reads the log of an item, and waits for more if it follows.
+// logReader reads a log, and waits for more if it follows.
 type logReader struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	item   *item
+	path   string
+	state  State
 	follow bool
 
 	mu   sync.Mutex // between Read and Close
 	file *os.File   // nil until the log exists
 }
 
-func newLogReader(ctx context.Context, it *item, follow bool) *logReader {
+// State tells whether the work has ended, and gives a channel that is closed
+// when that may have changed.
+type State func() (ended bool, changed <-chan struct{})
+
+// ReadLog reads the log at path, which need not exist yet. With follow it waits
+// for more until the work has ended.
+func ReadLog(ctx context.Context, path string, state State, follow bool) io.ReadCloser {
 	ctx, cancel := context.WithCancel(ctx)
-	return &logReader{ctx: ctx, cancel: cancel, item: it, follow: follow}
+	return &logReader{ctx: ctx, cancel: cancel, path: path, state: state, follow: follow}
 }
 
 // Read implements io.Reader. It ends with io.EOF at the end of the log, but a
@@ -39,7 +44,7 @@ func (l *logReader) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		// Asked before reading: what was written before the end is read then.
-		ended, changed := l.item.state()
+		ended, changed := l.state()
 		n, err := l.read(b)
 		if n > 0 || err != nil {
 			return n, err
@@ -60,7 +65,7 @@ func (l *logReader) read(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
-		f, err := os.Open(l.item.folder.logPath(l.item.launch))
+		f, err := os.Open(l.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil
 		}

@@ -1,6 +1,4 @@
-//go:build linux
-
-package process
+package record
 
 import (
 	"errors"
@@ -8,33 +6,32 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
-// logWriter appends what the work prints to its log, up to a limit. It never
+// LogWriter appends what the work prints to its log, up to a limit. It never
 // fails: work must not stand still because its log can't be written.
-type logWriter struct {
+type LogWriter struct {
 	file *os.File
 	left int64 // bytes that may still be written
 	cut  bool
 	lost int64 // bytes that could not be written since the last success
 }
 
-// openLog opens or makes the log. A link in its place could lead anywhere, so
+// OpenLog opens or makes the log. A link in its place could lead anywhere, so
 // it is not followed.
-func openLog(path string, limit int64) (*logWriter, error) {
+func OpenLog(path string, limit int64) (*LogWriter, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &logWriter{file: f, left: limit}, nil
+	return &LogWriter{file: f, left: limit}, nil
 }
 
-func (w *logWriter) Write(b []byte) (int, error) {
+func (w *LogWriter) Write(b []byte) (int, error) {
 	n := len(b)
 	switch {
 	case w.cut:
@@ -49,7 +46,7 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-func (w *logWriter) put(b []byte) {
+func (w *LogWriter) put(b []byte) {
 	if w.lost > 0 {
 		note := fmt.Sprintf("\n[%d bytes of the log could not be written]\n", w.lost)
 		if _, err := io.WriteString(w.file, note); err != nil {
@@ -64,8 +61,11 @@ func (w *logWriter) put(b []byte) {
 	}
 }
 
-// copyFrom copies until every writer of the pipe is gone.
-func (w *logWriter) copyFrom(pipe *os.File) error {
+// CopyFrom copies until every writer of the pipe is gone.
+func (w *LogWriter) CopyFrom(pipe *os.File) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{pipe}, make([]byte, 64<<10))
 	return errors.Join(err, w.file.Close())
 }
+
+// Close closes the log.
+func (w *LogWriter) Close() error { return w.file.Close() }
