@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X github.com/musher/musher/internal/cli.Version=$(VERSION)
 BIN     := bin/musher
 VENV    := .venv
 
-.PHONY: build demo test test-sdk lint bench tools torch clean
+.PHONY: build demo test test-sdk lint bench tools debian clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/musher
@@ -16,7 +16,7 @@ demo: build
 
 # What the tests drive: clients in environments of their own, ONNX Runtime and
 # weights in the cache, libjpeg-turbo where this machine lets us install it.
-tools: build $(VENV)/.done $(VENV)-sdk2/.done $(VENV)-sdk3/.done torch
+tools: build $(VENV)/.done $(VENV)-sdk2/.done $(VENV)-sdk3/.done debian
 	@ldconfig -p 2>/dev/null | grep -q libturbojpeg || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends libturbojpeg0 >/dev/null; }; } || \
 		echo "libjpeg-turbo is not here: the tests that need it will skip"
@@ -40,13 +40,14 @@ $(VENV)-sdk3/.done: test/story/sdk3.txt test/story/sdk3-alone.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r test/story/sdk3-alone.txt
 	touch $@
 
-# PyTorch for scripts that train and serve: Debian's, half a gigabyte, and only
-# where the tests must not skip.
-torch:
-	@/usr/bin/python3 -c "import torch, torchvision, requests, pip" 2>/dev/null || { [ -n "$$MUSHER_TEST_STRICT" ] && \
-		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { apt-get update -qq && apt-get install -y -qq \
-		--no-install-recommends python3-torch python3-torchvision python3-requests python3-pip >/dev/null; }; } || \
-		echo "PyTorch is not here: the tests that need it will skip"
+# What Debian has for the tests: PyTorch for scripts that train and serve, half a
+# gigabyte, and clients as old as they get. Only where the tests must not skip.
+DEBIAN := python3-torch python3-torchvision python3-requests python3-pip python3-boto3 awscli curl
+debian:
+	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { [ -n "$$MUSHER_TEST_STRICT" ] && [ "$$(id -u)" = 0 ] && \
+		command -v apt-get >/dev/null && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; } || \
+		echo "not all of $(DEBIAN) is here: the tests that need it will skip"
 
 test: tools
 	$(GO) vet ./...
