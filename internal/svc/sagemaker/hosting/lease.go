@@ -15,6 +15,17 @@ import (
 // the API can have such a name, so no operation finds a lease.
 const leaseMark = "transform_"
 
+// leaseGrace is between SIGTERM and SIGKILL for the instances of a lease: what
+// they may still work on, nobody waits for.
+const leaseGrace = 2 * time.Second
+
+func graceOf(endpoint string) time.Duration {
+	if isLease(endpoint) {
+		return leaseGrace
+	}
+	return stopGrace
+}
+
 func isLease(endpoint string) bool { return strings.HasPrefix(endpoint, leaseMark) }
 
 // Lease writes, in the caller's transaction, that a job shall have instances of

@@ -374,7 +374,7 @@ func (f *Family) endAll(ctx context.Context, endpoint string, which func(id stri
 		if busy && time.Since(since) < drainMost {
 			continue
 		}
-		if err := f.Runner.Stop(ctx, st.ID, stopGrace); err != nil && !errors.Is(err, runner.ErrNotFound) {
+		if err := f.Runner.Stop(ctx, st.ID, graceOf(endpoint)); err != nil && !errors.Is(err, runner.ErrNotFound) {
 			return 0, err
 		}
 	}
