@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/musher/musher/internal/awsapi"
-	"github.com/musher/musher/internal/runner"
 	"github.com/musher/musher/internal/state"
-	"github.com/musher/musher/internal/svc/sagemaker"
 	"github.com/musher/musher/internal/svc/sagemaker/channel"
 )
 
@@ -22,9 +19,6 @@ const (
 	// maxRestarts bounds the attempts of a job that keeps losing its machine.
 	maxRestarts = 30
 )
-
-// errStopAsked cancels a preparation that StopTrainingJob made useless.
-var errStopAsked = errors.New("the job was stopped")
 
 // unfinished lists the jobs that the loop must look at after a start.
 func (f *Family) unfinished(ctx context.Context) (names []string, err error) {
@@ -69,247 +63,6 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-// prepare brings the data, and starts the process.
-func (f *Family) prepare(ctx context.Context, job *Job) error {
-	name := job.Request.TrainingJobName
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	f.steps.Store(name, cancel)
-	defer f.steps.Delete(name)
-
-	err := f.launch(ctx, job)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(context.Cause(ctx), errStopAsked):
-		return nil // Stop has poked: the next step winds the job up
-	case ctx.Err() != nil:
-		return ctx.Err() // the server ends; the next one continues
-	}
-	f.kill(ctx, job)
-	return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, channel.Reason("The job cannot start", err)) })
-}
-
-// interrupt cancels the preparation of a job, if one is under way.
-func (f *Family) interrupt(name string) {
-	if cancel, ok := f.steps.Load(name); ok {
-		cancel.(context.CancelCauseFunc)(errStopAsked)
-	}
-}
-
-// launch brings the instances up that do not run yet. A server that died in
-// the middle has started some: those have their folders, which must not be laid
-// out anew.
-func (f *Family) launch(ctx context.Context, job *Job) error {
-	missing, err := f.missing(ctx, job)
-	if err != nil {
-		return err
-	}
-	if len(missing) == 0 {
-		return f.launched(ctx, job)
-	}
-	rt, err := f.Images.Resolve(*job.Request.AlgorithmSpecification.TrainingImage)
-	if err != nil {
-		return sagemaker.Invalid("%v", err)
-	}
-	caller, err := f.Roles.Session(ctx, job.Request.RoleArn, sessionName(job))
-	if err != nil {
-		return err
-	}
-	var provided sagemaker.Provision
-	if job.builtin() {
-		if provided, err = f.Algorithm.Provide(ctx, job.Request.HyperParameters); err != nil {
-			return err
-		}
-	}
-	if err := f.beginDownload(ctx, job); err != nil {
-		return err
-	}
-	inputs, err := f.bring(ctx, caller, job)
-	if err != nil {
-		return err
-	}
-	code, err := f.fetchCode(ctx, caller, job)
-	if err != nil {
-		return err
-	}
-	// From here on Sweep keeps its hands off the data.
-	if err := f.update(ctx, job, func(_ time.Time, j *Job) { j.Inputs = inputs }); err != nil {
-		return err
-	}
-	if err := f.claim(ctx, job); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(f.home(job), 0o700); err != nil {
-		return err
-	}
-	if err := sagemaker.WriteHosts(f.hostsPath(job), job.ARN, len(job.instances())); err != nil {
-		return err
-	}
-	for _, i := range missing {
-		if err := f.furnish(ctx, caller, job, i, code); err != nil {
-			return err
-		}
-	}
-	for _, i := range missing {
-		spec, err := f.spec(job, i, rt, provided)
-		if err != nil {
-			return err
-		}
-		if err := f.Runner.Start(ctx, spec); err != nil {
-			return err
-		}
-	}
-	return f.launched(ctx, job)
-}
-
-// missing are the instances that the runner does not know.
-func (f *Family) missing(ctx context.Context, job *Job) (none []instance, err error) {
-	for _, i := range job.instances() {
-		switch _, err := f.Runner.Inspect(ctx, workID(job, i)); {
-		case errors.Is(err, runner.ErrNotFound):
-			none = append(none, i)
-		case err != nil:
-			return nil, err
-		}
-	}
-	return none, nil
-}
-
-// beginDownload enters Downloading, and settles what all instances of this
-// attempt have in common.
-func (f *Family) beginDownload(ctx context.Context, job *Job) error {
-	port := job.Port
-	if port == 0 && !job.builtin() {
-		var err error
-		if port, err = freePort(); err != nil {
-			return err
-		}
-	}
-	return f.update(ctx, job, func(now time.Time, j *Job) {
-		j.Port = port
-		if j.LogEpoch == 0 {
-			j.LogEpoch = now.Unix()
-		}
-		j.enter(now, inProgress, "Downloading", "Downloading input data")
-	})
-}
-
-// furnish makes the folder of an instance, with all that it reads.
-func (f *Family) furnish(ctx context.Context, caller *awsapi.Caller, job *Job, i instance, code []byte) error {
-	if err := f.layOut(job, i, job.Inputs); err != nil {
-		return err
-	}
-	if err := f.warmUp(job, i); err != nil {
-		return err
-	}
-	if code != nil {
-		if err := os.WriteFile(filepath.Join(f.folder(job, i), codeArchive), code, 0o600); err != nil {
-			return err
-		}
-	}
-	if err := f.restoreCheckpoints(ctx, caller, job, i); err != nil {
-		return err
-	}
-	pipes, err := f.pipes(ctx, caller, job, i)
-	if err != nil {
-		return err
-	}
-	f.beside(job).lay(i.host(), pipes)
-	return nil
-}
-
-// kill ends what runs of a job that could not be started as a whole.
-func (f *Family) kill(ctx context.Context, job *Job) {
-	for ctx.Err() == nil {
-		g, err := f.gang(ctx, job)
-		if err != nil || len(g.running) == 0 || f.stop(ctx, job, g, 0) != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-func (f *Family) launched(ctx context.Context, job *Job) error {
-	for _, i := range job.instances() {
-		if f.Logs == nil {
-			break
-		}
-		if err := f.Logs.Follow(ctx, logGroup, logStream(job, i), f.logPath(job, i)); err != nil {
-			return err
-		}
-	}
-	err := f.update(ctx, job, func(now time.Time, j *Job) {
-		if j.Started.IsZero() {
-			j.Started = now
-		}
-		j.Launched = now
-		j.enter(now, inProgress, "Training", "Training in-progress")
-	})
-	f.Poke(job.Request.TrainingJobName)
-	return err
-}
-
-// logGroup is where CloudWatch Logs has what training jobs print.
-const logGroup = "/aws/sagemaker/TrainingJobs"
-
-// logStream names an instance's stream. It stays the same in all attempts:
-// clients look for the streams once.
-func logStream(job *Job, i instance) string {
-	return fmt.Sprintf("%s/%s-%d", job.Request.TrainingJobName, i.host(), job.LogEpoch)
-}
-
-// gang is where the instances of a job stand together.
-type gang struct {
-	all     []instance
-	status  []runner.Status // of those that the runner knows
-	known   []instance
-	running []instance
-	failed  int  // the index in known of the first that failed by itself; -1: none
-	lost    bool // one went away, or was stopped by somebody else
-}
-
-func (f *Family) gang(ctx context.Context, job *Job) (*gang, error) {
-	g := &gang{all: job.instances(), failed: -1}
-	for _, i := range g.all {
-		st, err := f.Runner.Inspect(ctx, workID(job, i))
-		if errors.Is(err, runner.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		g.add(i, st)
-	}
-	return g, nil
-}
-
-func (g *gang) add(i instance, st runner.Status) {
-	g.known, g.status = append(g.known, i), append(g.status, st)
-	n := len(g.known) - 1
-	switch {
-	case !st.Ended():
-		g.running = append(g.running, i)
-	case st.Phase == runner.Lost || st.StopAsked:
-		g.lost = true
-	case st.ExitCode != 0 && (g.failed < 0 || st.ExitedAt.Before(g.status[g.failed].ExitedAt)):
-		g.failed = n
-	}
-}
-
-// stop asks the instances that still run to end.
-func (f *Family) stop(ctx context.Context, job *Job, g *gang, grace time.Duration) error {
-	for _, i := range g.running {
-		if err := f.Runner.Stop(ctx, workID(job, i), grace); err != nil && !errors.Is(err, runner.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
 }
 
 // watch looks after the processes of a job.
@@ -392,17 +145,6 @@ func (f *Family) conclude(ctx context.Context, job *Job, g *gang) error {
 	})
 }
 
-// failOver ends a job whose processes have ended.
-func (f *Family) failOver(ctx context.Context, job *Job, why string) error {
-	if ctx.Err() != nil {
-		return ctx.Err() // the server ends; the next one sees to it
-	}
-	return f.end(ctx, job, func(now time.Time, j *Job) {
-		j.halt(now)
-		j.fail(now, why)
-	})
-}
-
 // wind ends a job that shall not go on: it stops the processes, keeps what they
 // have written, and closes the row.
 func (f *Family) wind(ctx context.Context, job *Job) (time.Duration, error) {
@@ -469,71 +211,6 @@ func (f *Family) logEnds(job *Job) map[string]int64 {
 		}
 	}
 	return ends
-}
-
-// finish uploads what the job has written and ends it.
-func (f *Family) finish(ctx context.Context, job *Job, status, secondary, message string) error {
-	model, err := f.upload(ctx, job)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return f.end(ctx, job, func(now time.Time, j *Job) { j.fail(now, channel.Reason("Artifact upload failed", err)) })
-	}
-	return f.end(ctx, job, func(now time.Time, j *Job) {
-		j.halt(now)
-		j.Model = model
-		j.enter(now, status, secondary, message)
-	})
-}
-
-// end writes a job's last status, clears up behind it and tells. Who sees the
-// status finds all of the job's log.
-func (f *Family) end(ctx context.Context, job *Job, change func(now time.Time, j *Job)) error {
-	f.finishLogs(ctx, job)
-	f.keep(job)
-	if err := f.update(ctx, job, change); err != nil {
-		return err
-	}
-	f.clearUp(job)
-	f.forget(ctx, job)
-	f.ended(job.Request.TrainingJobName)
-	if job.Pool != nil {
-		f.Poke(job.Request.TrainingJobName)
-	}
-	return nil
-}
-
-func (f *Family) finishLogs(ctx context.Context, job *Job) {
-	if f.Logs == nil || job.Started.IsZero() {
-		return
-	}
-	for _, i := range job.instances() {
-		if err := f.Logs.Finish(ctx, logGroup, logStream(job, i)); err != nil {
-			f.Log.Warn("the end of a training job's log may be missing in CloudWatch Logs", "job", job.Request.TrainingJobName, "error", err)
-		}
-	}
-}
-
-// clearUp removes what an ended job does not need: all but its logs.
-func (f *Family) clearUp(job *Job) {
-	for _, i := range job.instances() {
-		if err := os.RemoveAll(f.folder(job, i)); err != nil {
-			f.Log.Warn("an ended training job leaves files behind", "error", err)
-		}
-	}
-}
-
-// forget drops what is kept of an attempt outside of the row.
-func (f *Family) forget(ctx context.Context, job *Job) {
-	f.leave(job)
-	f.readers.Delete(job.Request.TrainingJobName)
-	for _, i := range job.instances() {
-		id := workID(job, i)
-		if err := f.Runner.Remove(ctx, id); err != nil && !errors.Is(err, runner.ErrNotFound) {
-			f.Log.Warn("cannot remove ended work", "id", id, "error", err)
-		}
-	}
 }
 
 // update changes a job's row and the copy at hand alike. A stop that was asked

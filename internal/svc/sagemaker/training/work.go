@@ -1,9 +1,9 @@
 package training
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -157,27 +157,46 @@ func submitted(job *Job) string {
 // maxCode bounds the archive of a user's script.
 const maxCode = 2 << 30
 
-// fetchCode reads the archive with the user's script, as the job's role.
-func (f *Family) fetchCode(ctx context.Context, caller *awsapi.Caller, job *Job) ([]byte, error) {
+// fetchCode brings the archive with the user's script into the job's home, as
+// the job's role. It returns the file, or nothing where the job has no script.
+func (f *Family) fetchCode(ctx context.Context, caller *awsapi.Caller, job *Job) (path string, err error) {
 	uri := submitted(job)
 	if uri == "" || job.builtin() {
-		return nil, nil
+		return "", nil
 	}
 	bucket, key, err := sagemaker.SplitS3URI(uri)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	body, size, err := f.Objects.Get(ctx, caller, bucket, key)
 	if err != nil {
-		return nil, fmt.Errorf("the script %s cannot be fetched: %w", uri, err)
+		return "", fmt.Errorf("the script %s cannot be fetched: %w", uri, err)
 	}
 	defer body.Close()
 	if size > maxCode {
-		return nil, fmt.Errorf("the script %s has %d bytes, more than the %d that are allowed", uri, size, maxCode)
+		return "", fmt.Errorf("the script %s has %d bytes, more than the %d that are allowed", uri, size, maxCode)
 	}
-	var archive bytes.Buffer
-	_, err = io.Copy(&archive, body)
-	return archive.Bytes(), err
+	path = filepath.Join(f.home(job), codeArchive)
+	return path, writeFile(path, body)
+}
+
+// copyFile gives an instance a file of its own: scripts may change theirs.
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return writeFile(to, in)
+}
+
+func writeFile(path string, content io.Reader) error {
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, content)
+	return errors.Join(err, out.Close())
 }
 
 // keepMemory lets glibc keep what a script frees. PyTorch on CPUs asks for large
