@@ -1,8 +1,10 @@
 package sdk
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -105,6 +107,7 @@ func TestProcessing(t *testing.T) {
 	t.Parallel()
 	srv, lab := scripts(t)
 	lab.Upload(t, "data/", map[string][]byte{"a.csv": []byte("1"), "deep/b.csv": []byte("2")})
+	lab.Upload(t, "packed/", map[string][]byte{"c.csv.gz": gzipped(t, "3")})
 	in := processingJob(t, lab, "once", `
 import json, os, sys
 print("processing")
@@ -114,13 +117,15 @@ open(data + "/a.csv", "a").write("more")
 config = json.load(open("/opt/ml/config/processingjobconfig.json"))
 resources = json.load(open("/opt/ml/config/resourceconfig.json"))
 os.makedirs("/opt/ml/processing/output/deep")
-json.dump({"names": names, "args": sys.argv[1:], "colour": os.environ["COLOUR"], "config": config, "resources": resources},
+json.dump({"names": names, "args": sys.argv[1:], "colour": os.environ["COLOUR"], "packed": open(data + "/packed/c.csv").read(), "config": config, "resources": resources},
           open("/opt/ml/processing/output/deep/seen.json", "w"))
 open("/elsewhere/note", "w").write("noted")
 open("/opt/ml/output/message", "w").write("all is well")
 os.symlink("/etc/passwd", "/opt/ml/processing/output/leak")
 `, "--test-size", "0.2")
-	in.ProcessingInputs = append(in.ProcessingInputs, processingInput(lab, "data", "data/", dataPath))
+	packed := processingInput(lab, "packed", "packed/", dataPath+"/packed")
+	packed.S3Input.S3CompressionType = types.ProcessingS3CompressionTypeGzip
+	in.ProcessingInputs = append(in.ProcessingInputs, processingInput(lab, "data", "data/", dataPath), packed)
 	in.ProcessingOutputConfig.Outputs = append(in.ProcessingOutputConfig.Outputs,
 		processingOutput(lab, "notes", "notes/", "/elsewhere", types.ProcessingS3UploadModeEndOfJob))
 	in.Environment = map[string]string{"COLOUR": "blue"}
@@ -136,6 +141,7 @@ os.symlink("/etc/passwd", "/opt/ml/processing/output/leak")
 	var seen struct {
 		Names, Args []string
 		Colour      string
+		Packed      string
 		Config      struct {
 			ProcessingJobArn string
 			ProcessingInputs []struct{ S3Input map[string]string }
@@ -148,7 +154,7 @@ os.symlink("/etc/passwd", "/opt/ml/processing/output/leak")
 	if err := json.Unmarshal(lab.Object(t, "out/once/deep/seen.json"), &seen); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprintln(seen.Names, seen.Args, seen.Colour, seen.Resources); got != "[a.csv deep/b.csv] [--test-size 0.2] blue {algo-1 [algo-1]}\n" {
+	if got := fmt.Sprintln(seen.Names, seen.Args, seen.Colour, seen.Packed, seen.Resources); got != "[a.csv deep/b.csv packed/c.csv] [--test-size 0.2] blue 3 {algo-1 [algo-1]}\n" {
 		t.Errorf("the program saw %s", got)
 	}
 	if seen.Config.ProcessingJobArn != *job.ProcessingJobArn || seen.Config.ProcessingInputs[1].S3Input["LocalPath"] != dataPath {
@@ -364,6 +370,43 @@ time.sleep(3600)
 	awaitProcessing(t, lab, "twice", types.ProcessingJobStatusStopped)
 	if got := processingLog(t, srv, "twice"); fmt.Sprint(got) != "[attempt attempt]" {
 		t.Errorf("the log is %q", got)
+	}
+}
+
+// TestProcessingSurvives: whatever a job is in when the server dies, the next
+// server brings it to its end, and its program ran once.
+func TestProcessingSurvives(t *testing.T) {
+	t.Parallel()
+	srv, lab := scripts(t)
+	lab.Upload(t, "data/", map[string][]byte{"big": bytes.Repeat([]byte("x"), 20<<20)})
+	for name, reached := range map[string]func(name string){
+		"accepted": func(string) {},
+		"running": func(name string) {
+			musher.Eventually(t, name+" runs", func() bool { return processing(t, lab, name).ProcessingStartTime != nil })
+		},
+		"uploading": func(name string) { awaitOutput(t, lab, "out/"+name+"/00") },
+	} {
+		in := processingJob(t, lab, name, `
+import os
+print("begin")
+for n in range(20):
+    open("/opt/ml/processing/output/%02d" % n, "wb").write(os.urandom(2 << 20))
+`)
+		in.ProcessingInputs = append(in.ProcessingInputs, processingInput(lab, "data", "data/", dataPath))
+		startProcessing(t, lab, in)
+		reached(name)
+		restartAfterKill(srv)
+		awaitProcessing(t, lab, name, types.ProcessingJobStatusCompleted)
+		if got := processingLog(t, srv, name); fmt.Sprint(got) != "[begin]" {
+			t.Errorf("%s: the log is %q", name, got)
+		}
+		if got := keysBelow(t, lab, "out/"+name+"/"); len(got) != 20 || len(lab.Object(t, "out/"+name+"/19")) != 2<<20 {
+			t.Errorf("%s: the output holds %v", name, got)
+		}
+		musher.Eventually(t, name+" has left nothing but its log and the names of its hosts", func() bool {
+			left, err := filepath.Glob(filepath.Join(srv.Data, "processing", name, "*"))
+			return err == nil && len(left) == 2
+		})
 	}
 }
 
