@@ -18,6 +18,8 @@ type upCommand struct {
 	Account   string   `help:"Account number, 12 digits." default:"123456789012" env:"MUSHER_ACCOUNT"`
 	FetchFrom []string `help:"Private networks from which endpoints may fetch images by URL (address or CIDR)." env:"MUSHER_FETCH_FROM" placeholder:"CIDR"`
 	LeaveWork bool     `help:"Let jobs and endpoints run on when the server stops, for the next server to adopt."`
+	Runner    string   `help:"What runs work. docker: images that no runtime fits run in containers of the local Docker engine, all else as processes; auto and process: processes only." enum:"auto,process,docker" default:"auto" env:"MUSHER_RUNNER"`
+	Pull      bool     `help:"Let the Docker engine fetch images that it does not have."`
 	LogLevel  string   `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 }
 
@@ -34,6 +36,7 @@ func (c upCommand) Run(ctx context.Context, g *globals) error {
 	}
 	s, err := server.Open(ctx, server.Options{
 		Data: c.Data, Cache: g.Cache, Listen: c.Listen, Account: c.Account, FetchFrom: c.FetchFrom, LeaveWork: c.LeaveWork,
+		Containers: c.Runner == "docker", Pull: c.Pull,
 		RootAccessKey: os.Getenv("MUSHER_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("MUSHER_ROOT_SECRET_KEY"),
 		Self: []string{self}, Provider: provider, Log: log,
 	})

@@ -8,6 +8,7 @@
 //	DATA/state/        the database
 //	DATA/blobs/        bytes of objects
 //	DATA/runner/       what the process runner knows of its work
+//	DATA/containers/   what the Docker runner knows of its work
 //	DATA/jobs/NAME/    a training job: the folders of its instances and their logs
 //	DATA/processing/NAME/  a processing job, likewise
 //	DATA/staging/      data of channels, shared by jobs

@@ -37,6 +37,13 @@ type Options struct {
 	// Runner replaces the process runner; tests set it.
 	Runner func(onChange func(id string)) (runner.Runner, error)
 
+	// Containers runs images that no runtime fits in containers of the Docker
+	// engine at DOCKER_HOST, or where it usually is.
+	Containers bool
+
+	// Pull lets the engine fetch images that it does not have.
+	Pull bool
+
 	// Dial reaches the hosts to which the server is only a proxy; nil: TCP, but
 	// not to this machine's own addresses.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -18,7 +18,6 @@ import (
 	"github.com/musher/musher/internal/blob"
 	"github.com/musher/musher/internal/front"
 	"github.com/musher/musher/internal/runner"
-	"github.com/musher/musher/internal/runner/process"
 	"github.com/musher/musher/internal/runtimes"
 	"github.com/musher/musher/internal/serve"
 	"github.com/musher/musher/internal/state"
@@ -101,7 +100,7 @@ func Open(ctx context.Context, opts Options) (s *Server, err error) {
 	if s.blobs, err = blob.Open(s.path("blobs")); err != nil {
 		return s, err
 	}
-	if s.runner, err = s.openRunner(); err != nil {
+	if s.runner, err = s.openRunner(ctx); err != nil {
 		return s, err
 	}
 	if err := s.wire(ctx); err != nil {
@@ -146,16 +145,6 @@ func lockSoon(file *os.File) (err error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return err
-}
-
-func (s *Server) openRunner() (runner.Runner, error) {
-	if s.opts.Runner != nil {
-		return s.opts.Runner(s.changed)
-	}
-	return process.New(s.path("runner"), process.Options{
-		Supervisor: append(append([]string{}, s.opts.Self...), "supervise"),
-		OnChange:   s.changed, Log: s.opts.Log,
-	})
 }
 
 // changed passes a change of some work on to the family that it belongs to.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -30,8 +29,7 @@ var ErrClosed = errors.New("docker runner: closed")
 // Options of New. Only Init is required.
 type Options struct {
 	// Init is the command that ends in the function Init, such as this binary
-	// and "container-init". The binary runs inside of any image, so it must be
-	// linked statically.
+	// and "container-init".
 	Init []string
 
 	// Host is the engine's address, unix://PATH. Empty: that of DOCKER_HOST, or
@@ -86,12 +84,12 @@ func New(ctx context.Context, dir string, o Options) (*Runner, error) {
 }
 
 func open(ctx context.Context, dir string, o Options) (*Runner, error) {
-	if err := checkInit(o.Init); err != nil {
+	first, err := findInit(o.Init)
+	if err != nil {
 		return nil, err
 	}
 	o.LogLimit = cmp.Or(o.LogLimit, defaultLogLimit)
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
 	r := &Runner{dir: dir, options: o, gpus: gpu.All(), log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), items: map[string]*item{}}
@@ -104,7 +102,7 @@ func open(ctx context.Context, dir string, o Options) (*Runner, error) {
 	if r.boot, err = record.BootID(); err != nil {
 		return nil, err
 	}
-	if r.machine, err = r.look(ctx); err != nil {
+	if r.machine, err = r.look(ctx, first); err != nil {
 		return nil, err
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -114,25 +112,9 @@ func open(ctx context.Context, dir string, o Options) (*Runner, error) {
 	return r, nil
 }
 
-// checkInit makes sure that the binary can run where there are no libraries.
-func checkInit(init []string) error {
-	if len(init) == 0 {
-		return errors.New("no first process for containers given")
-	}
-	binary, err := elf.Open(init[0])
-	if err != nil {
-		return fmt.Errorf("first process of containers: %w", err)
-	}
-	defer binary.Close()
-	if slices.ContainsFunc(binary.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
-		return fmt.Errorf("%s needs libraries that an image may not have: build it with CGO_ENABLED=0", init[0])
-	}
-	return nil
-}
-
 // look finds out what descriptions of containers depend on.
-func (r *Runner) look(ctx context.Context) (machine, error) {
-	m := machine{uid: os.Geteuid(), gid: os.Getegid(), init: r.options.Init}
+func (r *Runner) look(ctx context.Context, first firstProcess) (machine, error) {
+	m := machine{uid: os.Geteuid(), gid: os.Getegid(), first: first}
 	var err error
 	if m.cpus, err = r.engine.cpus(ctx); err != nil {
 		return m, err

@@ -131,6 +131,10 @@ func (e *engine) open(ctx context.Context, method, path string, query url.Values
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := e.http.Do(req)
+	var unsent *url.Error // names an address that is not one
+	if errors.As(err, &unsent) {
+		return nil, unsent.Err
+	}
 	if err != nil {
 		return nil, err
 	}

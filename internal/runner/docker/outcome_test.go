@@ -62,7 +62,7 @@ func TestNegotiate(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	m := machine{cpus: 4, uid: 7, gid: 8, runner: "r", init: []string{"/bin/us", "container-init"}}
+	m := machine{cpus: 4, uid: 7, gid: 8, runner: "r", first: firstProcess{command: []string{"/bin/us", "container-init"}}}
 	l := launch{
 		Spec: runner.Spec{
 			ID: "job", Labels: map[string]string{"kind": "training"}, Command: []string{"train", "-x"}, Dir: "/job",

@@ -13,9 +13,11 @@ import (
 
 // Where a container finds what Init needs.
 const (
-	initTarget = "/.musher/init" // the binary
-	workTarget = "/.musher/work" // the folder of records, to be read only
-	logTarget  = "/.musher/log"
+	initTarget    = "/.musher/init" // the binary
+	loaderTarget  = "/.musher/loader"
+	libraryTarget = "/.musher/lib"
+	workTarget    = "/.musher/work" // the folder of records, to be read only
+	logTarget     = "/.musher/log"
 )
 
 // Labels of our containers.
@@ -79,8 +81,8 @@ const sharedMemory = 4 << 30
 type machine struct {
 	cpus     int
 	uid, gid int
-	runner   string   // our name with the engine
-	init     []string // the command that ends in Init, on the host
+	runner   string // our name with the engine
+	first    firstProcess
 }
 
 // describe turns work into the container that carries it out. dir is the work's
@@ -89,7 +91,7 @@ func (m machine) describe(l launch, dir, logPath string) creation {
 	spec := l.Spec
 	c := creation{
 		Image:      l.Image,
-		Entrypoint: append([]string{initTarget}, m.init[1:]...),
+		Entrypoint: m.first.entrypoint(),
 		Cmd:        append([]string{strconv.FormatInt(l.LogLimit, 10), "--"}, spec.Command...),
 		WorkingDir: spec.Dir,
 		User:       strconv.Itoa(m.uid) + ":" + strconv.Itoa(m.gid),
@@ -109,8 +111,7 @@ func (m machine) describe(l launch, dir, logPath string) creation {
 		c.Labels = map[string]string{}
 	}
 	c.Labels[labelRunner], c.Labels[labelWork] = m.runner, spec.ID
-	c.HostConfig.Mounts = append(c.HostConfig.Mounts,
-		mount{Type: "bind", Source: m.init[0], Target: initTarget, ReadOnly: true},
+	c.HostConfig.Mounts = append(append(c.HostConfig.Mounts, m.first.mounts()...),
 		mount{Type: "bind", Source: dir, Target: workTarget, ReadOnly: true},
 		mount{Type: "bind", Source: logPath, Target: logTarget})
 	if spec.Network == runner.NoNetwork {

@@ -205,11 +205,23 @@ func TestRemoveLeavesNoContainer(t *testing.T) {
 	}
 }
 
-func TestNoEngine(t *testing.T) {
-	program, err := exec.LookPath("true")
-	if err != nil {
-		t.Skip(err)
+// The whole program loads libraries, and the image of the tests has none.
+func TestInitWithLibraries(t *testing.T) {
+	o := options(t)
+	binary := filepath.Join(t.TempDir(), "musher")
+	build := exec.Command("go", "build", "-o", binary, "github.com/musher/musher/cmd/musher")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
 	}
+	o.Init[0] = binary
+	r := open(t, t.TempDir(), o)
+	if s, log := run(t, r, job(t, "job", "out hello", "exit 4")); s.ExitCode != 4 || log != "hello\n" {
+		t.Errorf("status %+v, log %q", s, log)
+	}
+}
+
+func TestNoEngine(t *testing.T) {
 	host := "unix://" + t.TempDir() + "/none"
 	static := options(t).Init
 	for name, c := range map[string]struct {
@@ -218,7 +230,7 @@ func TestNoEngine(t *testing.T) {
 	}{
 		"nobody listens":  {docker.Options{Init: static, Host: host}, "no docker engine answers at " + host},
 		"another machine": {docker.Options{Init: static, Host: "tcp://127.0.0.1:1"}, "only an engine of this machine"},
-		"dynamic binary":  {docker.Options{Init: []string{program}, Host: host}, "CGO_ENABLED=0"},
+		"no program":      {docker.Options{Init: []string{"/etc/passwd"}, Host: host}, "bad magic number"},
 		"no binary":       {docker.Options{Host: host}, "no first process"},
 	} {
 		if _, err := docker.New(t.Context(), t.TempDir(), c.o); err == nil || !strings.Contains(fmt.Sprint(err), c.want) {
