@@ -2,11 +2,14 @@ package sagemaker
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/musher/musher/internal/state"
 )
 
 // Listing is what the List operations have in common. Absent filters are nil.
@@ -58,6 +61,29 @@ func (l Listing) Page(rows []Entry) (page []Entry, next *string, err error) {
 	}
 	token := l.place(rows[size-1]).token()
 	return rows[:size], &token, nil
+}
+
+// Rows reads a page of a table, of the rows that have a name to be listed by.
+func Rows[T any](ctx context.Context, db *state.DB, table state.Table[T], l Listing, entry func(*T) Entry) (rows []*T, next *string, err error) {
+	all := map[string]*T{}
+	var entries []Entry
+	err = db.View(ctx, func(tx *state.Tx) error {
+		return table.Scan(tx, state.Range{}, func(_ string, row *T) (bool, error) {
+			if e := entry(row); e.Name != "" {
+				all[e.Name] = row
+				entries = append(entries, e)
+			}
+			return true, nil
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	page, next, err := l.Page(entries)
+	for _, e := range page {
+		rows = append(rows, all[e.Name])
+	}
+	return rows, next, err
 }
 
 func (l Listing) wants(e Entry) bool {

@@ -134,7 +134,7 @@ func (f *Family) listConfigs(ctx context.Context, in *sagemaker.ListEndpointConf
 		SortBy: sagemaker.Or(in.SortBy, "CreationTime"), Descending: sagemaker.Or(in.SortOrder, "Descending") == "Descending",
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	rows, next, err := list(ctx, f.db, f.configs, listing, func(c *Config) sagemaker.Entry {
+	rows, next, err := sagemaker.Rows(ctx, f.db, f.configs, listing, func(c *Config) sagemaker.Entry {
 		return sagemaker.Entry{Name: c.Request.EndpointConfigName, Created: c.Created}
 	})
 	out := &sagemaker.ListEndpointConfigsOutput{NextToken: next, EndpointConfigs: []*sagemaker.EndpointConfigSummary{}}

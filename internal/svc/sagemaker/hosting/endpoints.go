@@ -245,7 +245,7 @@ func (f *Family) listEndpoints(ctx context.Context, in *sagemaker.ListEndpointsI
 		SortBy: sagemaker.Or(in.SortBy, "CreationTime"), Descending: sagemaker.Or(in.SortOrder, "Descending") == "Descending",
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	rows, next, err := list(ctx, f.db, f.endpoints, listing, func(e *Endpoint) sagemaker.Entry {
+	rows, next, err := sagemaker.Rows(ctx, f.db, f.endpoints, listing, func(e *Endpoint) sagemaker.Entry {
 		if isLease(e.Name) {
 			return sagemaker.Entry{}
 		}

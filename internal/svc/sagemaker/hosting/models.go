@@ -129,7 +129,7 @@ func (f *Family) listModels(ctx context.Context, in *sagemaker.ListModelsInput) 
 		SortBy: sagemaker.Or(in.SortBy, "CreationTime"), Descending: sagemaker.Or(in.SortOrder, "Descending") == "Descending",
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	rows, next, err := list(ctx, f.db, f.models, listing, func(m *Model) sagemaker.Entry {
+	rows, next, err := sagemaker.Rows(ctx, f.db, f.models, listing, func(m *Model) sagemaker.Entry {
 		return sagemaker.Entry{Name: m.Request.ModelName, Created: m.Created}
 	})
 	out := &sagemaker.ListModelsOutput{NextToken: next, Models: []*sagemaker.ModelSummary{}}
@@ -137,27 +137,4 @@ func (f *Family) listModels(ctx context.Context, in *sagemaker.ListModelsInput) 
 		out.Models = append(out.Models, &sagemaker.ModelSummary{ModelName: m.Request.ModelName, ModelArn: m.ARN, CreationTime: m.Created})
 	}
 	return out, err
-}
-
-// list reads a page of a table, of the rows that have a name to be listed by.
-func list[T any](ctx context.Context, db *state.DB, table state.Table[T], l sagemaker.Listing, entry func(*T) sagemaker.Entry) (rows []*T, next *string, err error) {
-	all := map[string]*T{}
-	var entries []sagemaker.Entry
-	err = db.View(ctx, func(tx *state.Tx) error {
-		return table.Scan(tx, state.Range{}, func(_ string, row *T) (bool, error) {
-			if e := entry(row); e.Name != "" {
-				all[e.Name] = row
-				entries = append(entries, e)
-			}
-			return true, nil
-		})
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	page, next, err := l.Page(entries)
-	for _, e := range page {
-		rows = append(rows, all[e.Name])
-	}
-	return rows, next, err
 }

@@ -146,25 +146,13 @@ func (f *Family) listProcessingJobs(ctx context.Context, in *sagemaker.ListProce
 		SortBy: sagemaker.Or(in.SortBy, "CreationTime"), Descending: sagemaker.Or(in.SortOrder, "Ascending") == "Descending",
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	out := &sagemaker.ListProcessingJobsOutput{ProcessingJobSummaries: []*sagemaker.ProcessingJobSummary{}}
-	err := f.db.View(ctx, func(tx *state.Tx) error {
-		var entries []sagemaker.Entry
-		jobs := map[string]*Job{}
-		err := f.jobs.Scan(tx, state.Range{}, func(name string, job *Job) (bool, error) {
-			entries = append(entries, sagemaker.Entry{Name: name, Status: job.Status, Created: job.Created, Modified: job.Modified})
-			jobs[name] = job
-			return true, nil
-		})
-		if err != nil {
-			return err
-		}
-		page, next, err := listing.Page(entries)
-		out.NextToken = next
-		for _, e := range page {
-			out.ProcessingJobSummaries = append(out.ProcessingJobSummaries, jobs[e.Name].summary())
-		}
-		return err
+	rows, next, err := sagemaker.Rows(ctx, f.db, f.jobs, listing, func(j *Job) sagemaker.Entry {
+		return sagemaker.Entry{Name: j.Request.ProcessingJobName, Status: j.Status, Created: j.Created, Modified: j.Modified}
 	})
+	out := &sagemaker.ListProcessingJobsOutput{NextToken: next, ProcessingJobSummaries: []*sagemaker.ProcessingJobSummary{}}
+	for _, j := range rows {
+		out.ProcessingJobSummaries = append(out.ProcessingJobSummaries, j.summary())
+	}
 	return out, err
 }
 

@@ -218,23 +218,12 @@ func (f *Family) listTransformJobs(ctx context.Context, in *sagemaker.ListTransf
 		SortBy: sagemaker.Or(in.SortBy, "CreationTime"), Descending: sagemaker.Or(in.SortOrder, "Descending") == "Descending",
 		MaxResults: in.MaxResults, NextToken: in.NextToken,
 	}
-	out := &sagemaker.ListTransformJobsOutput{TransformJobSummaries: []*sagemaker.TransformJobSummary{}}
-	var entries []sagemaker.Entry
-	jobs := map[string]*Job{}
-	err := f.db.View(ctx, func(tx *state.Tx) error {
-		return f.jobs.Scan(tx, state.Range{}, func(name string, j *Job) (bool, error) {
-			entries = append(entries, sagemaker.Entry{Name: name, Status: j.Status, Created: j.Created, Modified: j.Modified})
-			jobs[name] = j
-			return true, nil
-		})
+	rows, next, err := sagemaker.Rows(ctx, f.db, f.jobs, listing, func(j *Job) sagemaker.Entry {
+		return sagemaker.Entry{Name: j.Request.TransformJobName, Status: j.Status, Created: j.Created, Modified: j.Modified}
 	})
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := listing.Page(entries)
-	out.NextToken = next
-	for _, e := range page {
-		out.TransformJobSummaries = append(out.TransformJobSummaries, jobs[e.Name].summary())
+	out := &sagemaker.ListTransformJobsOutput{NextToken: next, TransformJobSummaries: []*sagemaker.TransformJobSummary{}}
+	for _, j := range rows {
+		out.TransformJobSummaries = append(out.TransformJobSummaries, j.summary())
 	}
 	return out, err
 }
