@@ -15,6 +15,7 @@
 //	DATA/runtimes.json interpreters that the user added as runtimes
 //	DATA/models/       unpacked models, shared by instances
 //	DATA/endpoints/    an endpoint's instances: sockets and logs
+//	DATA/transforms/NAME/  a batch transform job: its log, and outputs under way
 //
 // Beside them `musher env --proxy` writes ca-bundle.pem, which clients trust,
 // and sagemaker.yaml, a configuration of the SageMaker SDK.
