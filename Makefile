@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X github.com/musher/musher/internal/cli.Version=$(VERSION)
 BIN     := bin/musher
 VENV    := .venv
 
-.PHONY: build demo test test-sdk lint bench tools debian clean
+.PHONY: build demo test test-sdk lint bench tools debian engine clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/musher
@@ -16,7 +16,7 @@ demo: build
 
 # What the tests drive: clients in environments of their own, ONNX Runtime and
 # weights in the cache, libjpeg-turbo where this machine lets us install it.
-tools: build $(VENV)/.done $(VENV)-sdk2/.done $(VENV)-sdk3/.done debian
+tools: build $(VENV)/.done $(VENV)-sdk2/.done $(VENV)-sdk3/.done debian engine
 	@ldconfig -p 2>/dev/null | grep -q libturbojpeg || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends libturbojpeg0 >/dev/null; }; } || \
 		echo "libjpeg-turbo is not here: the tests that need it will skip"
@@ -48,6 +48,13 @@ debian:
 		command -v apt-get >/dev/null && apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; } || \
 		echo "not all of $(DEBIAN) is here: the tests that need it will skip"
+
+# A Docker engine, of which the tests start one of their own. Only in CI: it
+# brings a service, and that is for a machine's owner to decide.
+engine:
+	@command -v dockerd >/dev/null || { [ "$$CI" = true ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends docker.io containerd runc iptables >/dev/null; } || \
+		echo "no Docker engine is here: the tests that need one will skip"
 
 test: tools
 	$(GO) vet ./...

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +56,29 @@ func TestOrContainer(t *testing.T) {
 		if rt, err := o.Resolve(image); err != nil || rt.Kind != want || rt.Image != image {
 			t.Errorf("%s: %+v, %v", image, rt, err)
 		}
+	}
+}
+
+// A server that is to use an engine says what it tried, and leaves nothing
+// open when there is none.
+func TestNoEngine(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := "unix://" + t.TempDir() + "/none"
+	t.Setenv("DOCKER_HOST", host)
+	s := &Server{opts: Options{Data: t.TempDir(), Self: []string{exe}, Containers: true}}
+	if _, err := s.openRunner(t.Context()); err == nil || !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "without --runner docker") {
+		t.Errorf("with containers: %v", err)
+	}
+	s.opts.Containers = false
+	r, err := s.openRunner(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.(io.Closer).Close(); err != nil {
+		t.Error(err)
 	}
 }
 
