@@ -46,6 +46,6 @@ def test_processing(sm, s3, bucket, role):
     assert job["CreationTime"] <= job["ProcessingStartTime"] <= job["ProcessingEndTime"]
     parts = [s3.get_object(Bucket=bucket, Key=f"split/{name}/rows.csv")["Body"].read() for name in ("train", "test")]
     assert parts == [b"a b c", b"d e"]
-    assert [j["ProcessingJobName"] for j in sm.list_processing_jobs()["ProcessingJobSummaries"]] == ["split"]
+    assert [j["ProcessingJobName"] for j in sm.list_processing_jobs(NameContains="split")["ProcessingJobSummaries"]] == ["split"]
     with pytest.raises(sm.exceptions.ResourceInUse, match="already exists"):
         sm.create_processing_job(**request)
