@@ -397,6 +397,14 @@ func TestTransformStops(t *testing.T) {
 	t.Parallel()
 	srv, lab := scripts(t)
 	heldUp(t, srv, lab, "long")
+	hidden := aws.String("transform_long")
+	if list, err := srv.SageMaker().ListEndpoints(t.Context(), nil); err != nil || len(list.Endpoints) > 0 {
+		t.Errorf("the instances of the job are an endpoint: %v, %v", list, err)
+	}
+	_, err := srv.SageMaker().DescribeEndpoint(t.Context(), &sagemaker.DescribeEndpointInput{EndpointName: hidden})
+	wantError(t, err, "ValidationException", "regular expression")
+	_, err = ask(srv.Access, *hidden, "text/csv", "", "x")
+	wantError(t, err, "ValidationError", "regular expression")
 	must(srv.SageMaker().StopTransformJob(t.Context(), &sagemaker.StopTransformJobInput{TransformJobName: aws.String("long")}))(t)
 	wantTransform(t, awaitTransform(t, srv.Access, "long"), types.TransformJobStatusStopped)
 	wantObjects(t, lab, "out/long", map[string]string{"/1.out": "ONE\n", "/2.out": "TWO\n"})
