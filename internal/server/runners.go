@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -24,8 +25,12 @@ func (s *Server) openRunner(ctx context.Context) (runner.Runner, error) {
 	processes, err := process.New(s.path("runner"), process.Options{
 		Supervisor: s.self("supervise"), OnChange: s.changed, Log: s.opts.Log,
 	})
-	if err != nil || !s.opts.Containers {
-		return processes, err
+	if err != nil {
+		return nil, err
+	}
+	if !s.opts.Containers {
+		s.warnOfContainers()
+		return processes, nil
 	}
 	containers, err := docker.New(ctx, s.path("containers"), docker.Options{
 		Init: s.self("container-init"), Pull: s.opts.Pull, OnChange: s.changed, Log: s.opts.Log,
@@ -37,6 +42,14 @@ func (s *Server) openRunner(ctx context.Context) (runner.Runner, error) {
 	images := orContainer{s.opts.Images}
 	s.opts.Images = images
 	return &pair{processes, containers, images.contained}, nil
+}
+
+// warnOfContainers says that an earlier server's containers are not looked
+// after: without the user's word, an engine is not asked for anything.
+func (s *Server) warnOfContainers() {
+	if left, err := os.ReadDir(s.path("containers", "work")); err == nil && len(left) > 0 {
+		s.opts.Log.Warn("an earlier server's containers are left alone: --runner docker looks after them", "containers", len(left))
+	}
 }
 
 // self is a command of this binary.

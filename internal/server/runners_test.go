@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func TestNoEngine(t *testing.T) {
 	}
 	host := "unix://" + t.TempDir() + "/none"
 	t.Setenv("DOCKER_HOST", host)
-	s := &Server{opts: Options{Data: t.TempDir(), Self: []string{exe}, Containers: true}}
+	s := &Server{opts: Options{Data: t.TempDir(), Self: []string{exe}, Containers: true, Log: slog.New(slog.DiscardHandler)}}
 	if _, err := s.openRunner(t.Context()); err == nil || !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "without --runner docker") {
 		t.Errorf("with containers: %v", err)
 	}

@@ -41,9 +41,12 @@
 //
 // # What the work gets
 //
-// The image's files and environment, over which go the spec's; its folder and
-// its mounts, where the spec wants them; the user that the server runs as, so
-// that its files can be read and removed by the server.
+// The image's files and environment, over which go the spec's (without the
+// image's PATH and library paths few images work; the engine adds HOSTNAME, and
+// HOME and PATH if nobody gives them); its folder and its mounts, where the spec
+// wants them; the user that the server runs as, so that its files can be read
+// and removed by the server. GPUs are given whole, and only those that no other
+// work of this runner has.
 //
 // The network is the machine's, as with processes: endpoints, instances of a job
 // and the container credentials are on the loopback, which a network of the

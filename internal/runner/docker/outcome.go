@@ -21,6 +21,9 @@ const (
 // bytes; sameBoot tells whether the machine still runs since the start.
 func outcome(s runner.Status, c container, told *report, limit int64, sameBoot bool) runner.Status {
 	s.Phase, s.StartedAt, s.ExitedAt = runner.Exited, c.State.StartedAt, c.State.FinishedAt
+	if s.ExitedAt.Before(s.StartedAt) { // the engine notes a start after the fact
+		s.ExitedAt = s.StartedAt
+	}
 	switch {
 	case told != nil:
 		s.ExitCode, s.Signal, s.Reason, s.PeakMemory = told.ExitCode, told.Signal, told.Reason, told.PeakMemory

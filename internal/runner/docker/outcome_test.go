@@ -3,6 +3,7 @@ package docker
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/musher/musher/internal/runner"
 )
@@ -37,6 +38,18 @@ func TestOutcome(t *testing.T) {
 		s := outcome(runner.Status{StopAsked: test.stop}, c, test.told, 100, test.sameBoot)
 		if got := fmt.Sprint(s.Phase, " ", s.ExitCode, " ", s.Signal, " ", s.Reason); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestOutcomeTimes(t *testing.T) {
+	var c container
+	start := time.Unix(100, 0)
+	c.State.StartedAt = start
+	for finished, want := range map[int64]int64{99: 100, 101: 101} {
+		c.State.FinishedAt = time.Unix(finished, 0)
+		if s := outcome(runner.Status{}, c, nil, 0, true); s.ExitedAt.Unix() != want || !s.StartedAt.Equal(start) {
+			t.Errorf("finished at %d: %+v", finished, s)
 		}
 	}
 }

@@ -152,6 +152,13 @@ func (b *bench) running(id string) runner.Status {
 	return b.until(id, "running", func(s runner.Status) bool { return s.Phase == runner.Running })
 }
 
+// begun waits until the work runs or did: on a slow machine short work may end
+// before anybody looks.
+func (b *bench) begun(id string) runner.Status {
+	b.Helper()
+	return b.until(id, "begun", func(s runner.Status) bool { return s.Phase != runner.Starting })
+}
+
 func (b *bench) log(id string) string {
 	b.Helper()
 	return string(b.readLog(id, false))
@@ -571,7 +578,7 @@ func testNoNetwork(b *bench) {
 func testAdopt(b *bench) {
 	b.start("job", "out before", "sleep 300ms", "out after", "exit 6")
 	b.start("stopped", "trap 8", "out ready", LongSleep)
-	before := b.running("job")
+	before := b.begun("job")
 	b.logHas("stopped", "ready")
 	b.Runner = b.Reopen(b.T, b.Runner)
 	after := b.inspect("job")
@@ -589,7 +596,7 @@ func testAdoptEnded(b *bench) {
 	b.start("early", "out 1", "exit 4")
 	b.start("meanwhile", "sleep 100ms", "exit 5")
 	before := b.ended("early")
-	b.running("meanwhile")
+	b.begun("meanwhile")
 	b.Runner = b.Reopen(b.T, b.Runner)
 	after := b.inspect("early")
 	b.equal([]any{after.ExitCode, after.Phase, after.Labels, after.PID}, []any{before.ExitCode, before.Phase, before.Labels, before.PID}, "status")
