@@ -36,8 +36,8 @@ func (f *Family) validateWork(in *sagemaker.CreateProcessingJobInput) error {
 		return sagemaker.Invalid("The image %q is the built-in algorithm, which processes nothing: name an image with Python, as %q.", app.ImageUri, "python:3.11")
 	case rt.Kind == runtimes.Container && !can.Images:
 		return sagemaker.Invalid("The image %q is a container, and this machine runs none: start a container engine, or add a Python runtime for the image with `musher runtime add`.", app.ImageUri)
-	case rt.Kind == runtimes.Python && len(app.ContainerEntrypoint) == 0:
-		return sagemaker.Invalid("AppSpecification needs a ContainerEntrypoint: %q is a Python runtime here, which has no entry point of its own.", rt.Name)
+	case len(app.ContainerEntrypoint) == 0:
+		return sagemaker.Invalid("AppSpecification needs a ContainerEntrypoint: that of the image %q itself is not known here.", app.ImageUri)
 	case !can.Remap:
 		return sagemaker.Invalid("Processing jobs cannot run on this machine: it gives no mount namespaces, so there can be no folder %s for each job. Run the server as root, or allow unprivileged user namespaces.", optML)
 	case cluster.InstanceCount == nil || cluster.InstanceType == nil:

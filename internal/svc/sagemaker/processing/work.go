@@ -243,8 +243,7 @@ func (f *Family) spec(job *Job, i instance, rt runtimes.Runtime) (runner.Spec, e
 	}, nil
 }
 
-// command is what the job asked for, or the arguments of its image's own
-// program.
+// command is what the job asked for, with what it needs of the machine.
 func (f *Family) command(job *Job, rt runtimes.Runtime) (toolkit.Command, error) {
 	argv := slices.Concat(job.Request.AppSpecification.ContainerEntrypoint, job.Request.AppSpecification.ContainerArguments)
 	if rt.Kind == runtimes.Container {
