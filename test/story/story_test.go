@@ -72,6 +72,17 @@ func TestNotebookOfSDK3(t *testing.T) {
 	}
 }
 
+// TestJobsOfSDK2: a processing job and a batch transform job.
+func TestJobsOfSDK2(t *testing.T) {
+	lab := newLab(t, "MUSHER_SDK2", ".venv-sdk2")
+	out := lab.run(t, "jobs.py")
+	for _, want := range []string{"counted 80 photos of 10 breeds", "photos 80 breeds 10", "doubled ['2.0', '5.0', '80.0']"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the program did not print %q, but\n%s", want, out)
+		}
+	}
+}
+
 // lab is a server, somebody with an execution role, and a folder to work in.
 type lab struct {
 	srv    *musher.Server
@@ -204,16 +215,23 @@ func (l *lab) session(t *testing.T) musher.Access {
 // printed.
 func (l *lab) execute(t *testing.T, name string) notebook {
 	t.Helper()
+	l.run(t, "-m", "nbconvert", "--to", "notebook", "--execute", "--output", "executed.ipynb", name)
+	return readNotebook(t, filepath.Join(l.dir, "executed.ipynb"))
+}
+
+// run runs Python with the SDK and returns what it printed.
+func (l *lab) run(t *testing.T, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), generous)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, l.python, "-m", "nbconvert", "--to", "notebook", "--execute", "--output", "executed.ipynb", name)
+	cmd := exec.CommandContext(ctx, l.python, args...)
 	cmd.Dir, cmd.Env = l.dir, l.env
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("the notebook %s failed: %v\n%s", name, err, &out)
+		t.Fatalf("%v failed: %v\n%s", args, err, &out)
 	}
-	return readNotebook(t, filepath.Join(l.dir, "executed.ipynb"))
+	return out.String()
 }
 
 // checkAccuracy wants a model that has learned something: by chance, one photo
