@@ -195,7 +195,7 @@ func (s *Stage) copy(ctx context.Context, as *awsapi.Caller, files []file, root 
 		return err
 	}
 	if total > free {
-		return fmt.Errorf("%d MB %w, which has %d MB left", total>>20, ErrNoRoom, max(free, 0)>>20)
+		return fmt.Errorf("%d MB, and %d MB are left: %w", total>>20, max(free, 0)>>20, ErrNoRoom)
 	}
 	var left budget
 	left.left.Store(free)

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoRoom means that a channel is larger than what the disk has left.
-var ErrNoRoom = errors.New("does not fit on the disk")
+// ErrNoRoom means that a channel is larger than what the disk has left. It is
+// found before the kernel says ENOSPC, and is one.
+var ErrNoRoom = fmt.Errorf("it does not fit on the disk: %w", unix.ENOSPC)
 
 // reserve is what staging leaves of a disk for everything else on it.
 const reserve = 1 << 30
@@ -42,7 +43,7 @@ type spender struct {
 
 func (s *spender) Write(p []byte) (int, error) {
 	if s.b.left.Add(-int64(len(p))) < 0 {
-		return 0, fmt.Errorf("what it decompresses to %w", ErrNoRoom)
+		return 0, fmt.Errorf("decompressed, %w", ErrNoRoom)
 	}
 	return s.w.Write(p)
 }
