@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +24,6 @@ import (
 	"github.com/musher/musher/internal/svc/iam"
 	"github.com/musher/musher/internal/svc/logs"
 	"github.com/musher/musher/internal/svc/s3"
-	"github.com/musher/musher/internal/svc/sagemaker"
-	"github.com/musher/musher/internal/svc/sagemaker/channel"
 	"github.com/musher/musher/internal/svc/sagemaker/hosting"
 	"github.com/musher/musher/internal/svc/sagemaker/processing"
 	"github.com/musher/musher/internal/svc/sagemaker/training"
@@ -147,22 +144,6 @@ func lockSoon(file *os.File) (err error) {
 	return err
 }
 
-// changed passes a change of some work on to the family that it belongs to.
-// Work of before the start may change while the families are being made; the
-// loops look at everything when they begin, so such a call may be dropped.
-func (s *Server) changed(id string) {
-	parts := strings.SplitN(id, ".", 3)
-	switch {
-	case len(parts) < 2:
-	case parts[0] == "training" && s.wired.Load():
-		s.training.Poke(parts[1])
-	case parts[0] == "endpoint" && s.wired.Load():
-		s.hosting.Poke(parts[1])
-	case parts[0] == "processing" && s.wired.Load():
-		s.processing.Poke(parts[1])
-	}
-}
-
 // wire makes the services, one after the other, and the gateway in front.
 func (s *Server) wire(ctx context.Context) error {
 	o, log := s.opts, s.opts.Log
@@ -204,63 +185,6 @@ func (s *Server) wire(ctx context.Context) error {
 	)
 	bucketsAsCaller.gateway = s.gateway
 	return nil
-}
-
-func (s *Server) wireSageMaker(objects sagemaker.Objects, router *serve.Router) (*awsapi.Service, error) {
-	api := awsapi.NewService(sagemaker.Model)
-	tags := sagemaker.NewTags(s.db, api)
-	stage, err := channel.New(s.path("staging"), objects)
-	if err != nil {
-		return nil, err
-	}
-	self := func(args ...string) []string { return append(append([]string{}, s.opts.Self...), args...) }
-	env := map[string]string{
-		"AWS_ENDPOINT_URL": s.Endpoint(), "MUSHER_CACHE": s.opts.Cache,
-		"MUSHER_FETCH_FROM": strings.Join(s.opts.FetchFrom, ","),
-	}
-	trainer, err := training.New(training.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: stage,
-		Runner: s.runner, Logs: s.logs, Metrics: measurements{s.measured}, Tags: tags, Log: s.opts.Log,
-		Dir: s.path("jobs"), Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
-		Algorithm: training.Algorithm{
-			Command: self("train", "--dir"), Environment: env,
-			Mounts: []runner.Mount{{Source: s.opts.Cache}}, Provide: s.opts.Provider.Training,
-		},
-		Toolkit: s.trainingToolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
-	}, api)
-	if err != nil {
-		return nil, err
-	}
-	tuner := tuning.New(tuning.Deps{DB: s.db, Trainer: trainer, Tags: tags, Log: s.opts.Log}, api)
-	trainer.OnEnd(tuner.TrainingEnded)
-	models, err := channel.New(s.path("models"), objects)
-	if err != nil {
-		return nil, err
-	}
-	host := hosting.New(hosting.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: models,
-		Runner: s.runner, Router: router, Logs: s.logs, Tags: tags, Log: s.opts.Log,
-		Dir: s.path("endpoints"), ModelsDir: s.path("models"),
-		Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
-		Builtin: hosting.ModelServer{
-			Command: self("serve-model"), Environment: env,
-			Mounts: []runner.Mount{{Source: s.opts.Cache, ReadOnly: true}}, Provide: s.opts.Provider.Serving,
-		},
-		Toolkit: s.toolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
-	}, api)
-	s.processing = processing.New(processing.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Images: s.opts.Images, Stage: stage,
-		Runner: s.runner, Logs: s.logs, Tags: tags, Log: s.opts.Log,
-		Dir: s.path("processing"), Environment: map[string]string{"AWS_ENDPOINT_URL": s.Endpoint()},
-		Toolkit: s.trainingToolkit, Packages: packages(os.Environ()), Weights: filepath.Join(s.opts.Cache, "torch"),
-	}, api)
-	s.transform = transform.New(transform.Deps{
-		DB: s.db, Roles: s.roles, Objects: objects, Finder: stage, Instances: host, Router: router,
-		Logs: s.logs, Tags: tags, Log: s.opts.Log, Dir: s.path("transforms"),
-	}, api)
-	s.training, s.tuning, s.hosting = trainer, tuner, host
-	s.wired.Store(true)
-	return api, nil
 }
 
 // announce writes what `musher env` reads.
