@@ -144,13 +144,13 @@ func (f *Family) Get(ctx context.Context, name string) (job *Job, err error) {
 func (j *Job) describe() *sagemaker.DescribeTrainingJobOutput {
 	in := j.Request
 	out := &sagemaker.DescribeTrainingJobOutput{
-		TrainingJobName: in.TrainingJobName, TrainingJobArn: j.ARN, TuningJobArn: notEmpty(j.TuningJob),
-		TrainingJobStatus: j.Status, SecondaryStatus: j.Secondary, FailureReason: notEmpty(j.Failure),
+		TrainingJobName: in.TrainingJobName, TrainingJobArn: j.ARN, TuningJobArn: sagemaker.NotEmpty(j.TuningJob),
+		TrainingJobStatus: j.Status, SecondaryStatus: j.Secondary, FailureReason: sagemaker.NotEmpty(j.Failure),
 		HyperParameters: in.HyperParameters, AlgorithmSpecification: in.AlgorithmSpecification,
 		RoleArn: &in.RoleArn, InputDataConfig: in.InputDataConfig, OutputDataConfig: outputOf(&in),
 		ResourceConfig: in.ResourceConfig, VpcConfig: in.VpcConfig, StoppingCondition: in.StoppingCondition,
 		CreationTime: j.Created, LastModifiedTime: &j.Modified,
-		TrainingStartTime: notZero(j.Started), TrainingEndTime: notZero(j.Ended),
+		TrainingStartTime: sagemaker.NotZero(j.Started), TrainingEndTime: sagemaker.NotZero(j.Ended),
 		SecondaryStatusTransitions:            j.Transitions,
 		EnableNetworkIsolation:                orFalse(in.EnableNetworkIsolation),
 		EnableInterContainerTrafficEncryption: orFalse(in.EnableInterContainerTrafficEncryption),
@@ -169,20 +169,6 @@ func (j *Job) describe() *sagemaker.DescribeTrainingJobOutput {
 	}
 	out.TrainingTimeInSeconds, out.BillableTimeInSeconds = j.times()
 	return out
-}
-
-func notEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func notZero(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 func orFalse(b *bool) *bool {
@@ -213,7 +199,7 @@ func (f *Family) listTrainingJobs(ctx context.Context, in *sagemaker.ListTrainin
 func (j *Job) summary() *sagemaker.TrainingJobSummary {
 	return &sagemaker.TrainingJobSummary{
 		TrainingJobName: j.Request.TrainingJobName, TrainingJobArn: j.ARN, CreationTime: j.Created,
-		TrainingEndTime: notZero(j.Ended), LastModifiedTime: &j.Modified,
+		TrainingEndTime: sagemaker.NotZero(j.Ended), LastModifiedTime: &j.Modified,
 		TrainingJobStatus: j.Status, SecondaryStatus: &j.Secondary,
 	}
 }

@@ -168,7 +168,7 @@ func (f *Family) cool(ctx context.Context, job *Job) (time.Duration, error) {
 func (j *Job) warmPoolStatus() *sagemaker.WarmPoolStatus {
 	switch {
 	case j.Pool != nil:
-		out := &sagemaker.WarmPoolStatus{Status: j.Pool.Status, ReusedByJob: notEmpty(j.Pool.ReusedBy)}
+		out := &sagemaker.WarmPoolStatus{Status: j.Pool.Status, ReusedByJob: sagemaker.NotEmpty(j.Pool.ReusedBy)}
 		if !j.Pool.Gone.IsZero() {
 			kept := int64(j.Pool.Gone.Sub(j.Ended).Seconds())
 			out.ResourceRetainedBillableTimeInSeconds = &kept

@@ -154,7 +154,7 @@ func (f *Family) describeTransformJob(ctx context.Context, in *sagemaker.Describ
 		MaxPayloadInMB: req.MaxPayloadInMB, BatchStrategy: req.BatchStrategy, Environment: req.Environment,
 		TransformInput: req.TransformInput, TransformOutput: req.TransformOutput,
 		TransformResources: req.TransformResources, DataProcessing: processingOf(&req), ExperimentConfig: req.ExperimentConfig,
-		CreationTime: job.Created, TransformStartTime: notZero(job.Started), TransformEndTime: notZero(job.Ended),
+		CreationTime: job.Created, TransformStartTime: sagemaker.NotZero(job.Started), TransformEndTime: sagemaker.NotZero(job.Ended),
 	}, nil
 }
 
@@ -178,13 +178,6 @@ func (j *Job) failure() *string {
 		return nil
 	}
 	return &j.Failure
-}
-
-func notZero(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 // stopTransformJob asks a job to end; outputs that are there stay.
@@ -231,6 +224,6 @@ func (f *Family) listTransformJobs(ctx context.Context, in *sagemaker.ListTransf
 func (j *Job) summary() *sagemaker.TransformJobSummary {
 	return &sagemaker.TransformJobSummary{
 		TransformJobName: j.Request.TransformJobName, TransformJobArn: j.ARN, TransformJobStatus: j.Status,
-		FailureReason: j.failure(), CreationTime: j.Created, TransformEndTime: notZero(j.Ended), LastModifiedTime: &j.Modified,
+		FailureReason: j.failure(), CreationTime: j.Created, TransformEndTime: sagemaker.NotZero(j.Ended), LastModifiedTime: &j.Modified,
 	}
 }
