@@ -33,7 +33,7 @@ func TestOurs(t *testing.T) {
 		"aws.amazon.com:443":                      false,
 		"amazonaws.com.example.org:443":           false,
 		"notamazonaws.com:443":                    false,
-		"packages.example.org:443":                            false,
+		"packages.example.org:443":                false,
 		"s3-us-west-1.amazonaws.com:443":          false,
 		"dogs.s3-ap-southeast-2.amazonaws.com:80": false,
 	} {
