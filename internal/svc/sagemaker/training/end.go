@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/musher/musher/internal/runner"
@@ -67,6 +68,7 @@ func (f *Family) finishLogs(ctx context.Context, job *Job) {
 
 // clearUp removes what an ended job does not need: all but its logs.
 func (f *Family) clearUp(job *Job) {
+	os.Remove(filepath.Join(f.home(job), codeArchive)) // there if a launch was cut off
 	for _, i := range job.instances() {
 		if err := os.RemoveAll(f.folder(job, i)); err != nil {
 			f.Log.Warn("an ended training job leaves files behind", "error", err)
